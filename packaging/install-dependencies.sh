@@ -1,0 +1,140 @@
+#!/bin/bash
+# Brings what a fresh Debian 12 lacks to build, test and run Poise: Debian packages (as root), and LibTorch in the
+# user's cache folder. Safe to run again; asks no network for what is there.
+#
+#   packaging/install-dependencies.sh
+#   POISE_TORCH=DIR packaging/install-dependencies.sh    uses the LibTorch in DIR and downloads none
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=packaging/phase.sh
+. "$here/phase.sh"
+
+torch_version=2.11.0
+
+packages=(
+  # build
+  g++ cmake ninja-build ccache mold make git ca-certificates
+  # libraries
+  libboost-dev libboost-filesystem-dev libcli11-dev libjs-chart.js libsndfile1-dev libsodium-dev libspdlog-dev
+  libtomlplusplus-dev nlohmann-json3-dev zlib1g-dev
+  # tests, benchmarks, checks
+  clang-format clang-tidy flac libbenchmark-dev libgmock-dev libgtest-dev python3-numpy
+  # fetches LibTorch
+  python3 python3-pip
+)
+
+main() {
+  warn_unless_debian_12
+  install_packages
+  install_torch
+}
+
+stop() {
+  printf 'install-dependencies: %s\n' "$*" >&2
+  exit 1
+}
+
+warn_unless_debian_12() {
+  local name
+  name=$(. /etc/os-release 2>/dev/null && echo "${ID:-} ${VERSION_ID:-}") || name=unknown
+  [ "$name" = "debian 12" ] && return
+  command -v dpkg-query apt-get >/dev/null ||
+    stop "this system ($name) has no apt-get: install what packaging/install-dependencies.sh lists by hand."
+  echo "==> This system is $name; Poise is tested on debian 12. Trying all the same."
+}
+
+install_packages() {
+  local start missing apt
+  start=$(date +%s%3N)
+  mapfile -t missing < <(missing_packages)
+  if [ ${#missing[@]} -eq 0 ]; then
+    echo "==> Debian packages: all ${#packages[@]} are there"
+    return
+  fi
+  apt="apt-get install -y --no-install-recommends ${missing[*]}"
+  [ "$(id -u)" -eq 0 ] || stop "Debian packages are missing and only root can install them; type: sudo $apt"
+
+  echo "==> Debian packages: installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  # A repository that cannot be reached matters only if the installation then fails.
+  apt-get -q update </dev/null || echo "==> apt-get update failed; going on with the package lists that are there" >&2
+  $apt -q -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 </dev/null ||
+    stop "apt-get could not install the packages (its reason stands above); when it is solved, run this again."
+  mapfile -t missing < <(missing_packages)
+  [ ${#missing[@]} -eq 0 ] || stop "apt-get ended well, but these packages are still missing: ${missing[*]}"
+  echo "==> Debian packages: $(seconds_since "$start")"
+}
+
+missing_packages() {
+  local package
+  for package in "${packages[@]}"; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+  done
+}
+
+install_torch() {
+  local start problem cache target partial
+  start=$(date +%s%3N)
+  if [ -n "${POISE_TORCH:-}" ]; then
+    problem=$(torch_problem "$POISE_TORCH")
+    [ -z "$problem" ] || stop "POISE_TORCH=$POISE_TORCH cannot be used: $problem"
+    echo "==> LibTorch: $POISE_TORCH, named by POISE_TORCH"
+    return
+  fi
+
+  [ -n "${XDG_CACHE_HOME:-${HOME:-}}" ] || stop "neither HOME nor XDG_CACHE_HOME is set, so there is no cache folder."
+  cache="${XDG_CACHE_HOME:-$HOME/.cache}/poise"
+  target="$cache/torch-$torch_version"
+  partial="$target.partial"
+  mkdir -p "$cache" || stop "the cache folder $cache cannot be made."
+  # One installation at a time; whatever lies in $partial afterwards is left over from one that was killed.
+  exec 9>"$cache/lock"
+  flock 9
+
+  if [ -z "$(torch_problem "$target")" ]; then
+    echo "==> LibTorch $torch_version: is there, $target"
+    return
+  fi
+  rm -rf "$target" "$partial"
+  # shellcheck disable=SC2064  # the path of now: the variable is gone when the script ends
+  trap "rm -rf '$partial'" EXIT
+  echo "==> LibTorch $torch_version: fetching it from PyPI (550 MB, 1.3 GB unpacked) into $target"
+  fetch_torch "$partial"
+  problem=$(torch_problem "$partial")
+  [ -z "$problem" ] || stop "LibTorch was fetched, but it cannot be used: $problem"
+  sync -f "$partial"
+  mv "$partial" "$target"
+  echo "==> LibTorch $torch_version: $(seconds_since "$start")"
+}
+
+# The libraries do not depend on the Python that the wheel is made for: so one wheel, whatever python3 is.
+fetch_torch() {
+  /usr/bin/python3 -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore \
+    --no-deps --no-compile --no-cache-dir --target "$1" --only-binary=:all: \
+    --implementation cp --python-version 3.11 --abi cp311 --abi none \
+    --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux2014_x86_64 \
+    --require-hashes --requirement "$here/libtorch-requirements.txt" </dev/null ||
+    stop "pip could not fetch LibTorch from PyPI (its reason stands above); without a network, set POISE_TORCH=DIR" \
+      "to a folder that holds LibTorch $torch_version."
+}
+
+# Prints why the LibTorch in a folder cannot be used, or nothing. The folder is an official LibTorch (include/, lib/)
+# or what pip --target leaves (torch/include, torch/lib, nvidia/).
+torch_problem() {
+  local root=$1 version unresolved
+  [ -d "$root" ] || { echo "there is no such folder."; return; }
+  [ ! -d "$root/torch/lib" ] || root=$root/torch
+  local file
+  for file in include/torch/csrc/api/include/torch/version.h include/torch/headeronly/version.h \
+    lib/libc10.so lib/libtorch_cpu.so; do
+    [ -f "$root/$file" ] || { echo "$root/$file is missing."; return; }
+  done
+  version=$(sed -n 's/^#define TORCH_VERSION_\(MAJOR\|MINOR\|PATCH\) *//p' "$root/include/torch/headeronly/version.h" |
+    paste -sd.)
+  [ "${version%.*}" = "${torch_version%.*}" ] ||
+    { echo "it holds LibTorch $version, and Poise needs ${torch_version%.*}."; return; }
+  unresolved=$(ldd "$root/lib/libtorch_cpu.so" 2>&1 | sed -n 's/^[[:space:]]*\(.*\) => not found.*/\1/p' | paste -sd' ')
+  [ -z "$unresolved" ] || echo "its libtorch_cpu.so does not find $unresolved."
+}
+
+main
