@@ -44,7 +44,7 @@ warn_unless_debian_12() {
 }
 
 install_packages() {
-  local start missing apt
+  local start missing apt log
   start=$(date +%s%3N)
   mapfile -t missing < <(missing_packages)
   if [ ${#missing[@]} -eq 0 ]; then
@@ -56,10 +56,12 @@ install_packages() {
 
   echo "==> Debian packages: installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
+  log=$(mktemp)
   # A repository that cannot be reached matters only if the installation then fails.
-  apt-get -q update </dev/null || echo "==> apt-get update failed; going on with the package lists that are there" >&2
-  $apt -q -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 </dev/null ||
-    stop "apt-get could not install the packages (its reason stands above); when it is solved, run this again."
+  apt-get -q update </dev/null >"$log" 2>&1 || true
+  $apt -q -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 </dev/null >>"$log" 2>&1 ||
+    { tail -n 20 "$log" >&2; stop "apt-get could not install the packages: its last words stand above, all in $log."; }
+  rm "$log"
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] || stop "apt-get ended well, but these packages are still missing: ${missing[*]}"
   echo "==> Debian packages: $(seconds_since "$start")"
