@@ -51,7 +51,7 @@ def write_idx(path, array):
 
 
 def choose(labels, count):
-    """Positions of `count` images, equally many of each class and evenly spaced over it, in original order."""
+    """Positions of `count` images, equally many a class and evenly spaced over it, in original order."""
     per_class = count // CLASSES
     chosen = []
     for label in range(CLASSES):
