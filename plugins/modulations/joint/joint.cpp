@@ -1,0 +1,16 @@
+// Joint training: the loss of the full logits, minimised as it is; what every other method is compared with.
+//
+//   theta <- theta - update(dL(z, y) / dtheta)
+#include "poise/modulation.h"
+#include "poise/plugin.h"
+
+namespace {
+
+class Joint : public poise::Modulation {
+ public:
+  explicit Joint(poise::Config& /*config*/) {}
+};
+
+}  // namespace
+
+POISE_MODULATION(Joint, "joint", "plain joint training, nothing rebalanced");

@@ -1,0 +1,55 @@
+# poise_add_plugin(NAME [VERSION x.y.z] [LICENSE spdx] [SOURCES file...] [LIBRARIES target...])
+#
+# Makes the plugin NAME from NAME.cpp (and SOURCES): the folder lib/poise/plugins/NAME/ of the build tree with
+# NAME.so and its plugin.toml. When NAME_test.cpp stands beside it and tests are on, it becomes the test
+# NAME_test, linked with the plugin's own objects.
+#
+# poise_add_test(NAME source...)
+# Makes a GoogleTest executable whose cases CTest lists.
+
+set(POISE_PLUGIN_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
+
+function(poise_add_plugin name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "VERSION;LICENSE" "SOURCES;LIBRARIES")
+  if(NOT arg_VERSION)
+    set(arg_VERSION ${PROJECT_VERSION})
+  endif()
+  if(NOT arg_LICENSE)
+    set(arg_LICENSE Apache-2.0)
+  endif()
+
+  add_library(${name}_objects OBJECT ${name}.cpp ${arg_SOURCES})
+  set_target_properties(${name}_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_compile_definitions(${name}_objects PRIVATE POISE_PLUGIN_VERSION="${arg_VERSION}"
+                                                     POISE_PLUGIN_LICENSE="${arg_LICENSE}")
+  target_link_libraries(${name}_objects PUBLIC poise::sdk ${arg_LIBRARIES})
+
+  set(folder ${PROJECT_BINARY_DIR}/lib/poise/plugins/${name})
+  add_library(${name} MODULE)
+  target_link_libraries(${name} PRIVATE ${name}_objects)
+  set_target_properties(
+    ${name}
+    PROPERTIES PREFIX "" SUFFIX .so LIBRARY_OUTPUT_DIRECTORY ${folder}
+               CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+               INSTALL_RPATH "$ORIGIN/../../..")
+  # One exported symbol; all symbols found at link time; never unmapped, since autograd graphs hold its code.
+  target_link_options(${name} PRIVATE -Wl,--version-script=${POISE_PLUGIN_CMAKE_DIR}/plugin.map
+                      -Wl,-z,nodelete $<$<NOT:$<BOOL:${POISE_SANITIZE}>>:-Wl,-z,defs>)
+  set_property(TARGET ${name} APPEND PROPERTY LINK_DEPENDS ${POISE_PLUGIN_CMAKE_DIR}/plugin.map)
+  add_custom_command(
+    TARGET ${name} POST_BUILD
+    COMMAND poise-manifest $<TARGET_FILE:${name}> ${folder}/plugin.toml
+    BYPRODUCTS ${folder}/plugin.toml VERBATIM)
+  add_dependencies(${name} poise-manifest)
+
+  if(POISE_TESTS AND EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}_test.cpp)
+    poise_add_test(${name}_test ${name}_test.cpp)
+    target_link_libraries(${name}_test PRIVATE ${name}_objects)
+  endif()
+endfunction()
+
+function(poise_add_test name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE poise::sdk GTest::gtest_main)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ours)
+endfunction()
