@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace poise {
+
+/// What is told while a run trains.
+struct EpochReport {
+  std::int64_t epoch = 0;  ///< from 1
+  std::int64_t epochs = 0;
+  double train_loss = 0;
+  double validation_accuracy = 0;
+  std::vector<std::pair<std::string, double>> modality_accuracy;  ///< of the masked logits, validation
+  double samples_per_second = 0;
+};
+
+/// Writes progress to stderr: a line that is overwritten when it is a terminal, else one line an epoch.
+/// Counts the runs of a pipeline, so that the time left is that of all.
+class Progress {
+ public:
+  Progress(std::int64_t runs, bool quiet);
+
+  /// Before each run that is not skipped.
+  void begin_run(const std::string& label);
+  /// A step is done: `fraction` of the run.
+  void step(double fraction);
+  void epoch(const EpochReport& report);
+  void end_run();
+  /// A sentence of its own line.
+  void note(const std::string& sentence);
+
+ private:
+  void clear_line();
+
+  std::int64_t runs_;
+  bool quiet_;
+  bool terminal_;
+  std::int64_t started_runs_ = 0;
+  std::string label_;
+  std::string last_;
+  double started_seconds_ = 0;
+  double run_started_seconds_ = 0;
+  double shown_seconds_ = 0;
+};
+
+}  // namespace poise
