@@ -101,11 +101,12 @@ install_torch() {
   # shellcheck disable=SC2064  # the path of now: the variable is gone when the script ends
   trap "rm -rf '$partial'" EXIT
   echo "==> LibTorch $torch_version: fetching it from PyPI (550 MB, 1.3 GB unpacked) into $target"
-  fetch_torch "$partial"
-  problem=$(torch_problem "$partial")
+  mkdir -p "$partial/tmp"
+  TMPDIR="$partial/tmp" fetch_torch "$partial/torch"
+  problem=$(torch_problem "$partial/torch")
   [ -z "$problem" ] || stop "LibTorch was fetched, but it cannot be used: $problem"
-  sync -f "$partial"
-  mv "$partial" "$target"
+  sync -f "$partial/torch"
+  mv "$partial/torch" "$target"
   echo "==> LibTorch $torch_version: $(seconds_since "$start")"
 }
 
