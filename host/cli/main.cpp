@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   int status = 0;
   poise::add_plugins(app, status);
+  poise::add_report(app, status);
 
   try {
     app.parse(argc, argv);

@@ -11,5 +11,6 @@ namespace poise {
 // prints it and takes the exit status from its fault; `status` is for an end that is neither (130,
 // interrupted).
 void add_plugins(CLI::App& app, int& status);
+void add_report(CLI::App& app, int& status);
 
 }  // namespace poise

@@ -286,6 +286,15 @@ void Config::finish() const {
   for (const auto& [key, child] : impl_->tables) Config(child).finish();
 }
 
-const std::vector<Option>& Config::options() const { return impl_->options; }
+std::vector<Option> Config::options() const {
+  std::vector<Option> all = impl_->options;
+  for (const auto& [key, child] : impl_->tables) {
+    for (Option option : Config(child).options()) {
+      option.key.insert(0, key + ".");
+      all.push_back(std::move(option));
+    }
+  }
+  return all;
+}
 
 }  // namespace poise

@@ -4,7 +4,9 @@
 #include <dlfcn.h>
 
 #include <fstream>
+#include <iomanip>
 #include <iostream>
+#include <sstream>
 #include <string>
 
 #include "poise/identity.h"
@@ -13,12 +15,18 @@ namespace {
 
 /// A TOML basic string.
 std::string quoted(const char* text) {
-  std::string result = "\"";
+  std::ostringstream result;
+  result << '"' << std::hex << std::setfill('0');
   for (const char* c = text; *c != '\0'; ++c) {
-    if (*c == '"' || *c == '\\') result += '\\';
-    result += *c == '\n' ? ' ' : *c;
+    const auto byte = static_cast<unsigned char>(*c);
+    if (byte < 0x20 || byte == 0x7f) {
+      result << "\\u" << std::setw(4) << static_cast<int>(byte);
+    } else {
+      if (*c == '"' || *c == '\\') result << '\\';
+      result << *c;
+    }
   }
-  return result + '"';
+  return result.str() + '"';
 }
 
 }  // namespace

@@ -75,8 +75,8 @@ class Config {
   [[noreturn]] void fail(const std::string& key, const std::string& sentence) const;
   /// Throws Error (usage) for the first key that nobody read, naming the nearest key that was.
   void finish() const;
-  /// What has been read so far, in order.
-  [[nodiscard]] const std::vector<Option>& options() const;
+  /// What has been read so far, in order, then what the tables have read ("table.key").
+  [[nodiscard]] std::vector<Option> options() const;
 
  private:
   std::shared_ptr<Impl> impl_;

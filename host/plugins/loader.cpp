@@ -1,0 +1,193 @@
+#include "plugins/loader.h"
+
+#include <cxxabi.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <set>
+#include <tuple>
+#include <vector>
+
+#include <boost/dll/shared_library.hpp>
+
+#include "poise/error.h"
+
+namespace poise {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void refuse(const Entry& entry, const std::string& sentence) {
+  throw Error("the " + escaped(entry.manifest.kind) + " '" + escaped(entry.manifest.name) +
+                  "' cannot be used: " + escaped(sentence),
+              Fault::plugin);
+}
+
+bool begins_like_a_library(const fs::path& file) {
+  char magic[4] = {};
+  std::ifstream(file, std::ios::binary).read(magic, sizeof(magic));
+  return std::string(magic, sizeof(magic)) ==
+         "\x7f"
+         "ELF";
+}
+
+std::string demangled(const std::string& symbol) {
+  int status = 0;
+  char* text = abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status);
+  std::string result = status == 0 ? text : symbol;
+  std::free(text);
+  return result;
+}
+
+/// The dynamic linker's own words, out of Boost.DLL's.
+std::string linker_message(const std::string& boost_text) {
+  const std::string start = "dlerror system message: ";
+  const auto begin = boost_text.find(start);
+  if (begin == std::string::npos) return boost_text;
+  const auto end = boost_text.rfind("): ");
+  return boost_text.substr(begin + start.size(), end == std::string::npos ? end : end - begin - start.size());
+}
+
+/// What to tell a person about a library that could not be opened.
+std::string open_failure(const fs::path& file, const std::string& linker) {
+  const std::string undefined = "undefined symbol: ";
+  if (const auto at = linker.find(undefined); at != std::string::npos) {
+    const auto begin = at + undefined.size();
+    const std::string symbol = linker.substr(begin, linker.find_first_of(" ,\t", begin) - begin);
+    return file.string() + " needs " + demangled(symbol) +
+           ", which neither this host's SDK and LibTorch nor the libraries that it names have; build it "
+           "again with "
+           "poise_add_plugin(), which finds this when it links, or install another build.";
+  }
+  return file.string() + " cannot be opened: " + linker + ".";
+}
+
+/// LibTorch's libraries in this process; tools that bundle a library rename it to libtorch_cpu-HASH.so.
+std::set<std::string> mapped_torches() {
+  std::set<std::string> files;
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    const auto path = line.find('/');
+    if (path == std::string::npos) continue;
+    if (fs::path(line.substr(path)).filename().string().starts_with("libtorch_cpu"))
+      files.insert(line.substr(path));
+  }
+  return files;
+}
+
+void check_one_torch(const Entry& entry, const fs::path& file) {
+  const auto mapped = mapped_torches();
+  if (mapped.size() <= 1) return;
+  std::string listed;
+  for (const auto& library : mapped) listed += (listed.empty() ? "" : " and ") + library;
+  refuse(entry, file.string() + " brings a second LibTorch into the process (" + listed +
+                    "); link plugins with poise_add_plugin(), without an own LibTorch.");
+}
+
+/// The compiled identity against the manifest's; a field that the two do not share is a difference only where
+/// the host knows it.
+void check_identity(const Entry& entry, const fs::path& file, const PoisePlugin& plugin) {
+  const Manifest& manifest = entry.manifest;
+  const std::vector<std::tuple<std::string, const char*, const std::string*>> fields = {
+      {"name", plugin.name, &manifest.name},
+      {"kind", plugin.kind, &manifest.kind},
+      {"version", plugin.version, &manifest.version},
+      {"summary", plugin.summary, &manifest.summary},
+      {"license", plugin.license, &manifest.license},
+      {"interface", plugin.interface, &manifest.interface},
+      {"built_with.sdk", plugin.sdk, value_of(manifest.built_with, "sdk")},
+      {"built_with.torch", plugin.torch, value_of(manifest.built_with, "torch")},
+      {"built_with.torch_variant", plugin.torch_variant, value_of(manifest.built_with, "torch_variant")},
+      {"built_with.platform", plugin.platform, value_of(manifest.built_with, "platform")},
+      {"built_with.cxx11_abi", plugin.cxx11_abi, value_of(manifest.built_with, "cxx11_abi")},
+      {"built_with.gxx_abi", plugin.gxx_abi, value_of(manifest.built_with, "gxx_abi")},
+      {"built_with.standard", plugin.standard, value_of(manifest.built_with, "standard")},
+      {"built_with.debug_containers", plugin.debug_containers,
+       value_of(manifest.built_with, "debug_containers")},
+      {"built_with.sanitizer", plugin.sanitizer, value_of(manifest.built_with, "sanitizer")},
+  };
+  for (const auto& [field, compiled, written] : fields) {
+    if (compiled != nullptr && written != nullptr && *written == compiled) continue;
+    refuse(entry, "the package is damaged: " + field + " is '" + (compiled != nullptr ? compiled : "") +
+                      "' in " + file.filename().string() + ", but '" + (written != nullptr ? *written : "") +
+                      "' in plugin.toml; install the plugin again (" + manifest.folder.string() + ").");
+  }
+  if (plugin.create == nullptr) refuse(entry, file.string() + " has no factory; install the plugin again.");
+}
+
+/// Opens the library of `entry` and finds its declaration; `file` is its canonical path.
+const PoisePlugin& open_library(const Entry& entry, const fs::path& file) {
+  if (!begins_like_a_library(file)) {
+    refuse(entry, file.string() + " is not a shared library; install the plugin again.");
+  }
+  // Never freed: a plugin is not unloaded, not even at exit.
+  auto* library = new boost::dll::shared_library();
+  try {
+    library->load(file.string(), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+  } catch (const std::exception& error) {
+    delete library;
+    refuse(entry, open_failure(file, linker_message(error.what())));
+  }
+  check_one_torch(entry, file);
+  if (!library->has("poise_plugin")) {
+    refuse(entry,
+           file.string() +
+               " does not export poise_plugin, so it is no plugin of Poise, or its source file does not end "
+               "with a POISE_* line (poise/plugin.h).");
+  }
+  const auto& plugin = library->get<const PoisePlugin>("poise_plugin");
+  if (plugin.magic != plugin_magic) {
+    refuse(entry, "poise_plugin in " + file.string() +
+                      " does not begin with Poise's magic number; declare the plugin with a POISE_* line "
+                      "(poise/plugin.h).");
+  }
+  if (plugin.size < sizeof(PoisePlugin)) {
+    refuse(entry, "poise_plugin in " + file.string() + " has " + std::to_string(plugin.size) +
+                      " bytes, but this host reads " + std::to_string(sizeof(PoisePlugin)) +
+                      "; build the plugin again with this SDK.");
+  }
+  return plugin;
+}
+
+fs::path library_of(const Entry& entry) {
+  std::error_code error;
+  const fs::path file = fs::canonical(entry.manifest.library(), error);
+  if (error) refuse(entry, entry.manifest.library().string() + " is missing; install the plugin again.");
+  return file;
+}
+
+}  // namespace
+
+const PoisePlugin& open_plugin(const Entry& entry) {
+  static std::map<fs::path, const PoisePlugin*> opened;
+  const fs::path file = library_of(entry);
+  const PoisePlugin*& plugin = opened[file];
+  if (plugin == nullptr) plugin = &open_library(entry, file);
+  check_identity(entry, file, *plugin);
+  return *plugin;
+}
+
+namespace detail {
+
+PluginName plugin_name(const Entry& entry) {
+  return {entry.manifest.name, entry.manifest.version, library_of(entry)};
+}
+
+void* create_object(const Entry& entry, const char* kind, Config& config) {
+  const PoisePlugin& plugin = open_plugin(entry);
+  if (entry.manifest.kind != kind) refuse(entry, "it is no " + std::string(kind) + ".");
+  try {
+    return plugin.create(&config);
+  } catch (...) {
+    try {
+      rethrow_from(plugin_name(entry));
+    } catch (const Error& error) {
+      // Nothing has run yet: a constructor that fails is a plugin that cannot be used.
+      throw Error(error.what(), error.fault() == Fault::usage ? Fault::usage : Fault::plugin);
+    }
+  }
+}
+
+}  // namespace detail
+}  // namespace poise
