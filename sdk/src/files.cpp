@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <vector>
 
 #include "poise/error.h"
 
@@ -26,6 +27,12 @@ bool sync(const std::filesystem::path& path) {
   ::close(descriptor);
   errno = error;
   return synced;
+}
+
+std::string hexadecimal(const unsigned char (&digest)[crypto_hash_sha256_BYTES]) {
+  char text[2 * sizeof(digest) + 1];
+  sodium_bin2hex(text, sizeof(text), digest, sizeof(digest));
+  return text;
 }
 
 }  // namespace
@@ -88,9 +95,27 @@ std::string read_file(const std::filesystem::path& path) {
 std::string sha256(const std::string& bytes) {
   unsigned char digest[crypto_hash_sha256_BYTES];
   crypto_hash_sha256(digest, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
-  char text[2 * sizeof(digest) + 1];
-  sodium_bin2hex(text, sizeof(text), digest, sizeof(digest));
-  return text;
+  return hexadecimal(digest);
+}
+
+std::string sha256_file(const std::filesystem::path& path) {
+  errno = 0;
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream || std::filesystem::is_directory(path)) {
+    throw Error("cannot read " + path.string() + ": " + (errno != 0 ? reason() : "it is a folder"));
+  }
+  crypto_hash_sha256_state state;
+  crypto_hash_sha256_init(&state);
+  std::vector<char> piece(std::size_t{1} << 20);
+  while (stream) {
+    stream.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    crypto_hash_sha256_update(&state, reinterpret_cast<const unsigned char*>(piece.data()),
+                              static_cast<unsigned long long>(stream.gcount()));
+  }
+  if (stream.bad()) throw Error("cannot read " + path.string() + ": " + reason());
+  unsigned char digest[crypto_hash_sha256_BYTES];
+  crypto_hash_sha256_final(&state, digest);
+  return hexadecimal(digest);
 }
 
 }  // namespace poise

@@ -22,5 +22,7 @@ std::string read_file(const std::filesystem::path& path);
 
 /// SHA-256 of `bytes`, as 64 hexadecimal digits.
 std::string sha256(const std::string& bytes);
+/// SHA-256 of a file's content, read piece by piece. Throws Error naming the file when it cannot be read.
+std::string sha256_file(const std::filesystem::path& path);
 
 }  // namespace poise
