@@ -1,15 +1,12 @@
 #!/bin/bash
-# Brings what a fresh Debian 12 lacks to build, test and run Poise: Debian packages (as root), and LibTorch in the
-# user's cache folder. Safe to run again; asks no network for what is there.
+# Brings what a fresh Debian 12 lacks to build, test and run Poise: Debian packages (as root), and into the user's cache
+# folder LibTorch and clang-tidy. Safe to run again; asks no network for what is there.
 #
 #   packaging/install-dependencies.sh
-#   POISE_TORCH=DIR packaging/install-dependencies.sh    uses the LibTorch in DIR and downloads none
+#   POISE_TORCH=DIR packaging/install-dependencies.sh    uses the LibTorch in DIR and fetches none
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=packaging/phase.sh
-. "$here/phase.sh"
-
-torch_version=2.11.0
+# shellcheck source=packaging/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 packages=(
   # build
@@ -18,15 +15,25 @@ packages=(
   libboost-dev libboost-filesystem-dev libcli11-dev libjs-chart.js libsndfile1-dev libsodium-dev libspdlog-dev
   libtomlplusplus-dev nlohmann-json3-dev zlib1g-dev
   # tests, benchmarks, checks
-  clang-format clang-tidy flac libbenchmark-dev libgmock-dev libgtest-dev python3-numpy
-  # fetches LibTorch
+  clang-format flac libbenchmark-dev libgmock-dev libgtest-dev python3-numpy shellcheck
+  # fetches the wheels
   python3 python3-pip
 )
 
 main() {
   warn_unless_debian_12
   install_packages
-  install_torch
+  if [ -n "${POISE_TORCH:-}" ]; then
+    local problem
+    problem=$(torch_problem "$POISE_TORCH")
+    [ -z "$problem" ] || stop "POISE_TORCH=$POISE_TORCH cannot be used: $problem"
+    echo "==> LibTorch: $POISE_TORCH, named by POISE_TORCH"
+  else
+    install_wheels torch libtorch torch_problem "550 MB, 1.3 GB unpacked" \
+      "without a network, set POISE_TORCH=DIR to a folder that holds LibTorch $(pinned torch)."
+  fi
+  install_wheels clang-tidy clang-tidy clang_tidy_problem "45 MB, 160 MB unpacked" \
+    "only the checks of \"make test\" and \"make lint\" need it."
 }
 
 stop() {
@@ -74,70 +81,69 @@ missing_packages() {
   done
 }
 
-install_torch() {
-  local start problem cache target partial
+# install_wheels PACKAGE REQUIREMENTS PROBLEM SIZE OTHERWISE: unpacks the wheels of a requirements file into a folder of
+# the cache, whole or not at all. PROBLEM FOLDER prints why the folder cannot be used, or nothing.
+install_wheels() {
+  local package=$1 requirements=$packaging/$2-requirements.txt problem_in=$3 size=$4 otherwise=$5
+  local start name cache target partial problem
   start=$(date +%s%3N)
-  if [ -n "${POISE_TORCH:-}" ]; then
-    problem=$(torch_problem "$POISE_TORCH")
-    [ -z "$problem" ] || stop "POISE_TORCH=$POISE_TORCH cannot be used: $problem"
-    echo "==> LibTorch: $POISE_TORCH, named by POISE_TORCH"
-    return
-  fi
-
-  [ -n "${XDG_CACHE_HOME:-${HOME:-}}" ] || stop "neither HOME nor XDG_CACHE_HOME is set, so there is no cache folder."
-  cache="${XDG_CACHE_HOME:-$HOME/.cache}/poise"
-  target="$cache/torch-$torch_version"
+  name="$package-$(pinned "$package")"
+  cache=$(cache_folder) || stop "neither HOME nor XDG_CACHE_HOME is set, so there is no cache folder."
+  target="$cache/$name"
   partial="$target.partial"
   mkdir -p "$cache" || stop "the cache folder $cache cannot be made."
   # One installation at a time; whatever lies in $partial afterwards is left over from one that was killed.
   exec 9>"$cache/lock"
   flock 9
 
-  if [ -z "$(torch_problem "$target")" ]; then
-    echo "==> LibTorch $torch_version: is there, $target"
+  if [ -z "$("$problem_in" "$target")" ]; then
+    echo "==> $name: is there, $target"
     return
   fi
-  rm -rf "$target" "$partial"
   # shellcheck disable=SC2064  # the path of now: the variable is gone when the script ends
   trap "rm -rf '$partial'" EXIT
-  echo "==> LibTorch $torch_version: fetching it from PyPI (550 MB, 1.3 GB unpacked) into $target"
+  rm -rf "$target" "$partial"
   mkdir -p "$partial/tmp"
-  TMPDIR="$partial/tmp" fetch_torch "$partial/torch"
-  problem=$(torch_problem "$partial/torch")
-  [ -z "$problem" ] || stop "LibTorch was fetched, but it cannot be used: $problem"
-  sync -f "$partial/torch"
-  mv "$partial/torch" "$target"
-  echo "==> LibTorch $torch_version: $(seconds_since "$start")"
+  echo "==> $name: fetching it from PyPI ($size) into $target"
+  TMPDIR="$partial/tmp" pip_install "$requirements" "$partial/wheels" ||
+    stop "pip could not fetch $name from PyPI (its reason stands above); $otherwise"
+  problem=$("$problem_in" "$partial/wheels")
+  [ -z "$problem" ] || stop "$name was fetched, but it cannot be used: $problem"
+  sync -f "$partial/wheels"
+  mv "$partial/wheels" "$target"
+  rm -rf "$partial"
+  echo "==> $name: $(seconds_since "$start")"
 }
 
-# The libraries do not depend on the Python that the wheel is made for: so one wheel, whatever python3 is.
-fetch_torch() {
+# Libraries and programs of the wheels do not depend on a Python: so one wheel, whatever python3 is.
+pip_install() {
   /usr/bin/python3 -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore \
-    --no-deps --no-compile --no-cache-dir --target "$1" --only-binary=:all: \
+    --no-deps --no-compile --no-cache-dir --target "$2" --only-binary=:all: \
     --implementation cp --python-version 3.11 --abi cp311 --abi none \
     --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux2014_x86_64 \
-    --require-hashes --requirement "$here/libtorch-requirements.txt" </dev/null ||
-    stop "pip could not fetch LibTorch from PyPI (its reason stands above); without a network, set POISE_TORCH=DIR" \
-      "to a folder that holds LibTorch $torch_version."
+    --require-hashes --requirement "$1" </dev/null
 }
 
-# Prints why the LibTorch in a folder cannot be used, or nothing. The folder is an official LibTorch (include/, lib/)
-# or what pip --target leaves (torch/include, torch/lib, nvidia/).
+# The folder is an official LibTorch (include/, lib/) or what pip --target leaves (torch/include, torch/lib, nvidia/).
 torch_problem() {
-  local root=$1 version unresolved
+  local root=$1 file version wanted unresolved
   [ -d "$root" ] || { echo "there is no such folder."; return; }
   [ ! -d "$root/torch/lib" ] || root=$root/torch
-  local file
   for file in include/torch/csrc/api/include/torch/version.h include/torch/headeronly/version.h \
     lib/libc10.so lib/libtorch_cpu.so; do
     [ -f "$root/$file" ] || { echo "$root/$file is missing."; return; }
   done
   version=$(sed -n 's/^#define TORCH_VERSION_\(MAJOR\|MINOR\|PATCH\) *//p' "$root/include/torch/headeronly/version.h" |
     paste -sd.)
-  [ "${version%.*}" = "${torch_version%.*}" ] ||
-    { echo "it holds LibTorch $version, and Poise needs ${torch_version%.*}."; return; }
+  wanted=$(pinned torch)
+  [ "${version%.*}" = "${wanted%.*}" ] ||
+    { echo "it holds LibTorch $version, and Poise needs ${wanted%.*}."; return; }
   unresolved=$(ldd "$root/lib/libtorch_cpu.so" 2>&1 | sed -n 's/^[[:space:]]*\(.*\) => not found.*/\1/p' | paste -sd' ')
   [ -z "$unresolved" ] || echo "its libtorch_cpu.so does not find $unresolved."
+}
+
+clang_tidy_problem() {
+  "$1/clang_tidy/data/bin/clang-tidy" --version >/dev/null 2>&1 || echo "its clang-tidy does not run."
 }
 
 main

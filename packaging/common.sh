@@ -1,5 +1,7 @@
 # shellcheck shell=bash
-# Sourced by the other scripts.
+# Sourced by the other scripts of this folder.
+packaging=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
 # phase NAME COMMAND... runs the command, says how long it took, and returns its status. The command should be a
 # program: "set -e" does not reach into a shell function that is run from here.
 phase() {
@@ -20,4 +22,15 @@ phase() {
 seconds_since() {
   local elapsed=$(($(date +%s%3N) - $1))
   printf '%d.%d s' $((elapsed / 1000)) $((elapsed % 1000 / 100))
+}
+
+# pinned PACKAGE: the version of a wheel in the requirements files.
+pinned() {
+  sed -n "s/^$1==\([0-9.]*\).*/\1/p" "$packaging"/*-requirements.txt
+}
+
+# Where the wheels are unpacked; sdk/cmake/PoiseTorch.cmake looks for LibTorch there.
+cache_folder() {
+  [ -n "${XDG_CACHE_HOME:-${HOME:-}}" ] || return 1
+  echo "${XDG_CACHE_HOME:-$HOME/.cache}/poise"
 }
