@@ -1,6 +1,6 @@
 # Finds LibTorch and defines what Poise and its plugins link: poise::torch (made of poise::torch_cpu and poise::c10).
 #
-# LibTorch is looked for in POISE_TORCH (cache variable, else environment), else where
+# LibTorch is looked for in POISE_TORCH (environment, remembered in the cache variable of that name), else where
 # packaging/install-dependencies.sh puts it. The folder is an official LibTorch (include/, lib/) or what
 # "pip install --target" leaves (torch/include, torch/lib, nvidia/).
 #
@@ -9,11 +9,16 @@
 # find_package(Torch) is not used: on a CUDA build of LibTorch it asks for the CUDA toolkit, and links libtorch.so, which
 # pulls in libtorch_cuda.so and gigabytes of CUDA libraries. libtorch_cuda.so registers itself when it is opened, so the
 # host opens it at run time, and one build serves machines with and without a GPU.
-include_guard(GLOBAL)
+include_guard()
 
 set(_poise_torch_wanted 2.11)
 
-set(POISE_TORCH "$ENV{POISE_TORCH}" CACHE PATH "Folder of LibTorch; empty: the one in the user's cache folder")
+set(POISE_TORCH "" CACHE PATH "Folder of LibTorch; empty: the one in the user's cache folder")
+if(NOT "$ENV{POISE_TORCH}" STREQUAL "")
+  set(_poise_torch_root "$ENV{POISE_TORCH}")
+  cmake_path(ABSOLUTE_PATH _poise_torch_root BASE_DIRECTORY "${CMAKE_SOURCE_DIR}" NORMALIZE)
+  set_property(CACHE POISE_TORCH PROPERTY VALUE "${_poise_torch_root}")
+endif()
 if(POISE_TORCH)
   set(_poise_torch_root "${POISE_TORCH}")
 elseif(NOT "$ENV{XDG_CACHE_HOME}" STREQUAL "")
@@ -56,18 +61,20 @@ endforeach()
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 
-add_library(poise::c10 SHARED IMPORTED)
-set_target_properties(poise::c10 PROPERTIES
-  IMPORTED_LOCATION "${_poise_torch_root}/lib/libc10.so"
-  IMPORTED_SONAME libc10.so
-  INTERFACE_INCLUDE_DIRECTORIES "${_poise_torch_root}/include")
+if(NOT TARGET poise::torch)
+  add_library(poise::c10 SHARED IMPORTED)
+  set_target_properties(poise::c10 PROPERTIES
+    IMPORTED_LOCATION "${_poise_torch_root}/lib/libc10.so"
+    IMPORTED_SONAME libc10.so
+    INTERFACE_INCLUDE_DIRECTORIES "${_poise_torch_root}/include")
 
-add_library(poise::torch_cpu SHARED IMPORTED)
-set_target_properties(poise::torch_cpu PROPERTIES
-  IMPORTED_LOCATION "${_poise_torch_root}/lib/libtorch_cpu.so"
-  IMPORTED_SONAME libtorch_cpu.so
-  INTERFACE_INCLUDE_DIRECTORIES "${_poise_torch_root}/include/torch/csrc/api/include"
-  INTERFACE_LINK_LIBRARIES "poise::c10;Threads::Threads")
+  add_library(poise::torch_cpu SHARED IMPORTED)
+  set_target_properties(poise::torch_cpu PROPERTIES
+    IMPORTED_LOCATION "${_poise_torch_root}/lib/libtorch_cpu.so"
+    IMPORTED_SONAME libtorch_cpu.so
+    INTERFACE_INCLUDE_DIRECTORIES "${_poise_torch_root}/include/torch/csrc/api/include"
+    INTERFACE_LINK_LIBRARIES "poise::c10;Threads::Threads")
 
-add_library(poise::torch INTERFACE IMPORTED)
-target_link_libraries(poise::torch INTERFACE poise::torch_cpu poise::c10)
+  add_library(poise::torch INTERFACE IMPORTED)
+  target_link_libraries(poise::torch INTERFACE poise::torch_cpu poise::c10)
+endif()
