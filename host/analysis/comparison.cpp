@@ -1,0 +1,138 @@
+#include "analysis/comparison.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <set>
+#include <sstream>
+#include <tuple>
+#include <utility>
+
+#include "analysis/statistics.h"
+
+namespace poise {
+namespace {
+
+using Quantity = std::function<const double*(const RunResult&)>;
+
+const double* test_accuracy(const RunResult& run) { return &run.test.accuracy; }
+
+Quantity test_accuracy_of(const std::string& modality) {
+  return [modality](const RunResult& run) -> const double* {
+    const auto found = run.test.modality_accuracy.find(modality);
+    return found == run.test.modality_accuracy.end() ? nullptr : &found->second;
+  };
+}
+
+BySeed by_seed(const MethodSummary& method, const Quantity& quantity) {
+  BySeed values;
+  for (const RunResult& run : method.runs) {
+    if (const double* value = quantity(run)) values[run.seed] = *value;
+  }
+  return values;
+}
+
+/// The words of a group's name after the first, which names the modulation.
+std::set<std::string> settings(const std::string& group) {
+  std::istringstream words(group);
+  std::string word;
+  words >> word;
+  std::set<std::string> result;
+  while (words >> word) result.insert(word);
+  return result;
+}
+
+using Methods = std::vector<const MethodSummary*>;
+
+/// Of several references, the one whose settings `group` has, too; null when that leaves not exactly one.
+const MethodSummary* matching(const MethodSummary& method, Methods references) {
+  if (references.size() > 1) {
+    const std::set<std::string> own = settings(method.group);
+    std::erase_if(references, [&](const MethodSummary* reference) {
+      const std::set<std::string> wanted = settings(reference->group);
+      return !std::includes(own.begin(), own.end(), wanted.begin(), wanted.end());
+    });
+  }
+  return references.size() == 1 ? references.front() : nullptr;
+}
+
+const MethodSummary* joint_training(const MethodSummary& method, const std::vector<MethodSummary>& methods) {
+  Methods references;
+  for (const MethodSummary& other : methods) {
+    if (other.modulation == "joint" && other.alone.empty() && other.fusion == method.fusion) {
+      references.push_back(&other);
+    }
+  }
+  return matching(method, references);
+}
+
+/// Alone, a modality may have been trained with one of the fusions only: it stands for the others.
+const MethodSummary* trained_alone(const std::string& modality, const MethodSummary& method,
+                                   const std::vector<MethodSummary>& methods) {
+  Methods any_fusion;
+  Methods same_fusion;
+  for (const MethodSummary& other : methods) {
+    if (other.alone != modality) continue;
+    any_fusion.push_back(&other);
+    if (other.fusion == method.fusion) same_fusion.push_back(&other);
+  }
+  return matching(method, same_fusion.empty() ? any_fusion : same_fusion);
+}
+
+Gap gap(const BySeed& shown, const BySeed& alone) {
+  return {spread(at_common_seeds(shown, alone)), spread(at_common_seeds(alone, shown)),
+          paired_difference(alone, shown)};
+}
+
+void compare_with_references(MethodSummary& method, const std::vector<MethodSummary>& methods) {
+  if (!method.alone.empty()) return;
+  if (const MethodSummary* joint = joint_training(method, methods); method.modulation != "joint" && joint) {
+    const Spread difference =
+        paired_difference(by_seed(method, test_accuracy), by_seed(*joint, test_accuracy));
+    if (difference.count > 0) method.to_joint = difference;
+  }
+  for (const auto& [modality, accuracy] : method.modality_accuracy) {
+    const MethodSummary* alone = trained_alone(modality, method, methods);
+    if (alone == nullptr) continue;
+    const Gap found = gap(by_seed(method, test_accuracy_of(modality)), by_seed(*alone, test_accuracy));
+    if (found.difference.count > 0) method.gaps[modality] = found;
+  }
+}
+
+MethodSummary summarize(std::vector<RunResult> runs) {
+  std::sort(runs.begin(), runs.end(), [](const RunResult& a, const RunResult& b) { return a.seed < b.seed; });
+  MethodSummary method;
+  method.group = runs.front().group;
+  method.modulation = runs.front().modulation;
+  method.fusion = runs.front().fusion;
+  method.alone = runs.front().alone;
+  std::set<std::string> modalities;
+  for (const RunResult& run : runs) {
+    for (const auto& [modality, accuracy] : run.test.modality_accuracy) modalities.insert(modality);
+  }
+  method.runs = std::move(runs);
+  method.accuracy = spread(by_seed(method, test_accuracy));
+  for (const std::string& modality : modalities) {
+    method.modality_accuracy[modality] = spread(by_seed(method, test_accuracy_of(modality)));
+  }
+  return method;
+}
+
+}  // namespace
+
+std::vector<MethodSummary> compare(std::vector<RunResult> runs) {
+  std::map<std::string, std::vector<RunResult>> groups;
+  for (RunResult& run : runs) groups[run.group].push_back(std::move(run));
+
+  std::vector<MethodSummary> methods;
+  for (auto& [group, members] : groups) methods.push_back(summarize(std::move(members)));
+  const auto rank = [](const MethodSummary& method) {
+    return std::tuple(!method.alone.empty(), method.modulation != "joint", method.group);
+  };
+  std::sort(methods.begin(), methods.end(),
+            [&](const MethodSummary& a, const MethodSummary& b) { return rank(a) < rank(b); });
+  for (MethodSummary& method : methods) compare_with_references(method, methods);
+  return methods;
+}
+
+}  // namespace poise

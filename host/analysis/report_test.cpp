@@ -1,0 +1,181 @@
+#include "analysis/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <regex>
+#include <sstream>
+
+#include "analysis/test_runs.h"
+#include "poise/error.h"
+
+namespace poise {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::result;
+using ::testing::StartsWith;
+using testing::write_run;
+
+class ReportTest : public ::testing::Test {
+ protected:
+  std::string printed() const {
+    std::ostringstream out;
+    report_folder(path_, out);
+    return out.str();
+  }
+  std::string page() const {
+    printed();
+    return read_file(path_ / "report.html");
+  }
+  /// What the page's script reads, cut out as an HTML parser does it: up to the first end tag.
+  json data_of_page() const {
+    const std::string html = page();
+    const std::string begin = R"(<script type="application/json" id="data">)";
+    const auto from = html.find(begin) + begin.size();
+    return json::parse(html.substr(from, html.find("</script", from) - from));
+  }
+
+  testing::TemporaryFolder folder_;
+  const std::filesystem::path& path_ = folder_.path();
+};
+
+TEST_F(ReportTest, TheFirstSentenceNamesTheStarvedModalityAndTheGap) {
+  testing::write_comparison(path_);
+  EXPECT_THAT(printed(),
+              StartsWith("Joint training starves audio: shown alone to the joint model it reaches 42.0 %, "
+                         "trained alone 95.0 % (gap 53.0 points, 2 seeds).\n"));
+}
+
+TEST_F(ReportTest, TheTableShowsMeansDeviationsAndDifferences) {
+  testing::write_comparison(path_);
+  // Deviations of two values are their distance / sqrt(2): 0.02 gives 1.4 points, 0.04 gives 2.8, 0.10
+  // gives 7.1. AGM gains 3 and 5 points on joint training: 4.0 ± 1.4. Its audio lacks 24 and 16 points.
+  const std::string text = printed();
+  EXPECT_THAT(text, HasSubstr(
+                        R"(
+method         seeds    accuracy       audio       image         gap    to joint  passes  seconds
+-------------------------------------------------------------------------------------------------
+joint              2  91.0 ± 1.4  42.0 ± 2.8  89.0 ± 1.4  53.0 audio           -   1/1/1     14.0
+agm alpha=1.5      2  95.0 ± 2.8  75.0 ± 7.1  89.0 ± 1.4  20.0 audio  +4.0 ± 1.4   1/1/1     14.0
+audio alone        2  95.0 ± 1.4  95.0 ± 1.4           -           -           -   1/1/1     14.0
+image alone        2  90.0 ± 1.4           -  90.0 ± 1.4           -           -   1/1/1     14.0
+)"));
+  EXPECT_THAT(text, HasSubstr("\n  agm alpha=1.5  0:" + sha256("agm alpha=1.5 seed=0").substr(0, 8) +
+                              "  1:" + sha256("agm alpha=1.5 seed=1").substr(0, 8) + "\n"));
+  EXPECT_THAT(text, Not(HasSubstr("fusion "))) << "there is one fusion only";
+}
+
+TEST_F(ReportTest, FusionsAreAColumnWhenThereAreSeveral) {
+  write_run(path_ / "a", result("joint", 0, 0.9, {{"audio", 0.4}}));
+  json other = result("joint fusion=maxout", 0, 0.9, {{"audio", 0.4}});
+  other["fusion"] = "maxout";
+  write_run(path_ / "b", other);
+  const std::string text = printed();
+  EXPECT_TRUE(std::regex_search(text, std::regex("method +fusion +seeds"))) << text;
+  EXPECT_TRUE(std::regex_search(text, std::regex("joint fusion=maxout +maxout +1  "))) << text;
+}
+
+TEST_F(ReportTest, OneSeedHasNoDeviation) {
+  write_run(path_ / "a", result("joint", 0, 0.9, {{"audio", 0.4}}));
+  EXPECT_TRUE(std::regex_search(printed(), std::regex("joint +1 +90\\.0 +40\\.0 +-")));
+}
+
+TEST_F(ReportTest, ThePageHoldsTheTableAndTheCurves) {
+  testing::write_comparison(path_);
+  const json data = data_of_page();
+  EXPECT_EQ(data.at("title"), "Spoken and written digits");
+  EXPECT_THAT(data.at("headline").get<std::string>(), StartsWith("Joint training starves audio"));
+  EXPECT_EQ(data.at("table").at("rows").at(1).at(6), "+4.0 ± 1.4");
+  const json& agm = data.at("methods").at(1);
+  EXPECT_EQ(agm.at("group"), "agm alpha=1.5");
+  EXPECT_NEAR(agm.at("to_joint").at("mean").get<double>(), 0.04, 1e-12);
+  EXPECT_EQ(agm.at("runs").at(1).at("epochs").at(1).at("recorded").at("kappa").at("audio"), 1.2);
+  EXPECT_EQ(agm.at("runs").at(0).at("provenance").at("torch"), "2.11.0");
+}
+
+TEST_F(ReportTest, ThePageOpensWithoutANetwork) {
+  testing::write_comparison(path_);
+  const std::string html = page();
+  // What a browser fetches stands in src, href, url() or @import; the page has none of them outside the
+  // library.
+  const std::string library = read_file(std::filesystem::read_symlink("/proc/self/exe").parent_path() /
+                                        "../share/poise/chart.min.js");
+  const auto position = html.find(library);
+  ASSERT_NE(position, std::string::npos) << "the charting library is not in the page";
+  const std::string rest = html.substr(0, position) + html.substr(position + library.size());
+  EXPECT_FALSE(
+      std::regex_search(rest, std::regex(R"(\s(src|href|action)\s*=|url\(|@import|fetch\(|https?://)")));
+  EXPECT_THAT(html, HasSubstr("default-src 'none'"));
+}
+
+TEST_F(ReportTest, NamesCannotBecomeMarkupOrControlTheTerminal) {
+  json hostile = result("joint </script><b>\x1b[31m", 0, 0.9, {{"audio", 0.4}});
+  hostile["title"] = "</script><script>alert(1)</script><!-- /* data */";
+  hostile["provenance"] = {{"host", "<img src=x onerror=alert(1)>"}};
+  write_run(path_ / "a", hostile);
+
+  const std::string text = printed();
+  EXPECT_THAT(text, AllOf(HasSubstr("joint </script><b>?[31m"), Not(HasSubstr("\x1b"))));
+  const std::string html = page();
+  EXPECT_THAT(html,
+              AllOf(Not(HasSubstr("</script><b>")), Not(HasSubstr("<script>alert")), Not(HasSubstr("<img"))));
+  const json data = data_of_page();
+  EXPECT_EQ(data.at("title"), hostile.at("title"));
+  EXPECT_EQ(data.at("methods").at(0).at("group"), "joint </script><b>\x1b[31m");
+}
+
+TEST_F(ReportTest, DamagedRunsAreNamedAndTheOthersShown) {
+  testing::write_comparison(path_);
+  write_file(path_ / "agm_1" / "result.json", "{");
+  const std::string text = printed();
+  EXPECT_THAT(text, HasSubstr("Note: agm_1 is left out, its result.json is damaged"));
+  EXPECT_TRUE(std::regex_search(text, std::regex("agm alpha=1\\.5 +1 +93\\.0 "))) << text;
+  EXPECT_THAT(data_of_page().at("notes").at(0).get<std::string>(), HasSubstr("agm_1 is left out"));
+}
+
+TEST_F(ReportTest, JsonSaysTheSameAndWritesNoPage) {
+  testing::write_comparison(path_);
+  std::ostringstream out;
+  report_folder_as_json(path_, out);
+  const json data = json::parse(out.str());
+  EXPECT_THAT(data.at("headline").get<std::string>(), HasSubstr("gap 53.0 points"));
+  EXPECT_NEAR(data.at("methods").at(0).at("gaps").at("audio").at("difference").at("mean").get<double>(), 0.53,
+              1e-12);
+  EXPECT_NEAR(data.at("methods").at(0).at("accuracy").at("mean").get<double>(), 0.91, 1e-12);
+  EXPECT_TRUE(data.at("methods").at(0).at("to_joint").is_null());
+  EXPECT_FALSE(std::filesystem::exists(path_ / "report.html"));
+}
+
+TEST_F(ReportTest, AFolderWithoutFinishedRunsIsWrongUseAndSaysWhatIsThere) {
+  write_run(path_ / "joint_0", result("joint", 0, 0.9, {{"audio", 0.4}}));
+  std::filesystem::remove(path_ / "joint_0" / "result.json");
+  try {
+    printed();
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fault(), Fault::usage);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("no finished run in " + path_.string()),
+                                    HasSubstr("joint_0 is left out: it is not finished")));
+  }
+}
+
+TEST_F(ReportTest, APageThatCannotBeWrittenComesAfterTheTable) {
+  testing::write_comparison(path_);
+  std::filesystem::create_directory(path_ / "report.html");  // refuses to be replaced by a file, even by root
+  std::ostringstream out;
+  try {
+    report_folder(path_, out);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(),
+                HasSubstr("cannot write " + (path_ / "report.html").string() + ": Is a directory"));
+  }
+  EXPECT_THAT(out.str(), HasSubstr("agm alpha=1.5"));
+}
+
+}  // namespace
+}  // namespace poise

@@ -1,0 +1,66 @@
+#include "report/json.h"
+
+namespace poise {
+namespace {
+
+using nlohmann::json;
+
+json to_json(const Spread& spread) {
+  return {{"count", spread.count}, {"mean", spread.mean}, {"deviation", spread.deviation}};
+}
+
+json to_json(const SplitResult& split) {
+  return {{"accuracy", split.accuracy}, {"loss", split.loss}, {"modality_accuracy", split.modality_accuracy}};
+}
+
+json to_json(const RunResult& run) {
+  return {{"folder", run.folder},
+          {"label", run.label},
+          {"seed", run.seed},
+          {"hash", run.hash},
+          {"validation", to_json(run.validation)},
+          {"test", to_json(run.test)},
+          {"cost",
+           {{"encoder_passes_per_step", run.cost.encoder_passes},
+            {"fusion_passes_per_step", run.cost.fusion_passes},
+            {"backward_passes_per_step", run.cost.backward_passes},
+            {"total_seconds", run.cost.total_seconds}}},
+          {"provenance", run.provenance}};
+}
+
+json to_json(const MethodSummary& method) {
+  json modality_accuracy = json::object();
+  for (const auto& [modality, spread] : method.modality_accuracy)
+    modality_accuracy[modality] = to_json(spread);
+  json gaps = json::object();
+  for (const auto& [modality, gap] : method.gaps) {
+    gaps[modality] = {{"shown_alone", to_json(gap.shown_alone)},
+                      {"trained_alone", to_json(gap.trained_alone)},
+                      {"difference", to_json(gap.difference)}};
+  }
+  json runs = json::array();
+  for (const RunResult& run : method.runs) runs.push_back(to_json(run));
+  return {{"group", method.group},
+          {"modulation", method.modulation},
+          {"fusion", method.fusion},
+          {"alone", method.alone},
+          {"accuracy", to_json(method.accuracy)},
+          {"modality_accuracy", std::move(modality_accuracy)},
+          {"gaps", std::move(gaps)},
+          {"to_joint", method.to_joint ? to_json(*method.to_joint) : json()},
+          {"runs", std::move(runs)}};
+}
+
+}  // namespace
+
+json to_json(const Summary& summary) {
+  json methods = json::array();
+  for (const MethodSummary& method : summary.methods) methods.push_back(to_json(method));
+  return {{"title", summary.title},
+          {"headline", summary.headline},
+          {"modalities", summary.modalities},
+          {"methods", std::move(methods)},
+          {"notes", summary.notes}};
+}
+
+}  // namespace poise

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace poise {
+
+/// A quantity over runs that differ in the seed only.
+struct Spread {
+  std::size_t count = 0;  ///< runs; 0: there is no such quantity
+  double mean = std::numeric_limits<double>::quiet_NaN();
+  double deviation =
+      std::numeric_limits<double>::quiet_NaN();  ///< sample standard deviation; NaN below 2 runs
+};
+
+/// What a split says about a trained model. Accuracies are fractions of 1.
+struct SplitResult {
+  double accuracy = 0;
+  double loss = 0;
+  std::map<std::string, double> modality_accuracy;  ///< only that modality is shown to the model
+};
+
+/// Work done; passes are counted per training step.
+struct Cost {
+  std::map<std::string, double> encoder_passes;  ///< by modality
+  double fusion_passes = 0;
+  double backward_passes = 0;
+  double total_seconds = 0;
+};
+
+/// One finished run, as its folder tells it.
+struct RunResult {
+  std::string folder;  ///< name below the folder that is reported
+  std::string label;   ///< "agm alpha=1.5 seed=0"
+  std::string group;   ///< "agm alpha=1.5": runs of one group differ in the seed only
+  std::string title;   ///< of the pipeline
+  std::string modulation;
+  std::string fusion;
+  std::string alone;  ///< the one modality that was trained, or "" when all were
+  std::vector<std::string> modalities;
+  std::int64_t seed = 0;
+  std::string hash;
+  SplitResult validation;
+  SplitResult test;
+  Cost cost;
+  nlohmann::json provenance;  ///< what produced the run, as it was written
+  nlohmann::json epochs;      ///< array: the objects of metrics.jsonl
+};
+
+/// How far a modality inside a model stays behind the same modality trained alone, on the test split, over
+/// the seeds that both have.
+struct Gap {
+  Spread shown_alone;    ///< accuracy of the model when only this modality is shown
+  Spread trained_alone;  ///< accuracy of the run that has no other modality
+  Spread difference;     ///< trained_alone - shown_alone, seed by seed
+};
+
+/// One row of the table: the runs of one group, ordered by seed.
+struct MethodSummary {
+  std::string group;
+  std::string modulation;
+  std::string fusion;
+  std::string alone;
+  std::vector<RunResult> runs;
+  Spread accuracy;                                  ///< test
+  std::map<std::string, Spread> modality_accuracy;  ///< test, only that modality shown
+  std::map<std::string, Gap> gaps;                  ///< of modalities that were also trained alone
+  std::optional<Spread> to_joint;                   ///< accuracy minus joint training's, over common seeds
+};
+
+/// Everything a report shows.
+struct Summary {
+  std::string title;
+  std::string headline;  ///< which modality is starved, in a sentence
+  std::vector<std::string> modalities;
+  std::vector<MethodSummary> methods;
+  std::vector<std::string> notes;  ///< sentences about what could not be shown
+};
+
+}  // namespace poise
