@@ -1,0 +1,81 @@
+#include "training/progress.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <iostream>
+
+#include <fmt/format.h>
+
+namespace poise {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
+  if (whole < 60) return fmt::format("{} s", whole);
+  if (whole < 3600) return fmt::format("{}:{:02} min", whole / 60, whole % 60);
+  return fmt::format("{}:{:02} h", whole / 3600, whole % 3600 / 60);
+}
+
+}  // namespace
+
+Progress::Progress(std::int64_t runs, bool quiet)
+    : runs_(runs), quiet_(quiet), terminal_(::isatty(STDERR_FILENO) == 1), started_seconds_(now()) {}
+
+void Progress::clear_line() {
+  if (terminal_ && !quiet_) std::cerr << "\r\033[K";
+}
+
+void Progress::begin_run(const std::string& label) {
+  label_ = label;
+  last_.clear();
+  ++started_runs_;
+  run_started_seconds_ = now();
+}
+
+void Progress::step(double fraction) {
+  const double time = now();
+  if (quiet_ || !terminal_ || time - shown_seconds_ < 0.1 || fraction <= 0) return;
+  shown_seconds_ = time;
+  const double run = time - run_started_seconds_;
+  // The runs to come are taken to be as long as those so far.
+  const double done = static_cast<double>(started_runs_ - 1) + fraction;
+  const double left = (time - started_seconds_) / done * (static_cast<double>(runs_) - done);
+  std::cerr << fmt::format("\r\033[K[{}/{}] {}  {:3.0f} %  {}  run {} left, all {} left", started_runs_, runs_,
+                           label_, 100 * fraction, last_, duration(run / fraction * (1 - fraction)),
+                           duration(left))
+            << std::flush;
+}
+
+void Progress::epoch(const EpochReport& report) {
+  last_ = fmt::format("epoch {}/{}  loss {:.3f}  validation {:.1f} %", report.epoch, report.epochs,
+                      report.train_loss, 100 * report.validation_accuracy);
+  for (const auto& [modality, accuracy] : report.modality_accuracy) {
+    last_ += fmt::format("  {} {:.1f} %", modality, 100 * accuracy);
+  }
+  last_ += fmt::format("  {:.0f} samples/s", report.samples_per_second);
+  if (quiet_ || terminal_) return;
+  const double run = now() - run_started_seconds_;
+  const double fraction = static_cast<double>(report.epoch) / static_cast<double>(report.epochs);
+  std::cerr << fmt::format("[{}/{}] {}  {}  {} left\n", started_runs_, runs_, label_, last_,
+                           duration(run / fraction * (1 - fraction)));
+}
+
+void Progress::end_run() {
+  clear_line();
+  if (!quiet_ && terminal_) {
+    std::cerr << fmt::format("[{}/{}] {}  {}  {}\n", started_runs_, runs_, label_, last_,
+                             duration(now() - run_started_seconds_));
+  }
+}
+
+void Progress::note(const std::string& sentence) {
+  clear_line();
+  std::cerr << sentence << '\n';
+}
+
+}  // namespace poise

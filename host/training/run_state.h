@@ -1,0 +1,51 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "training/checkpoint.h"
+#include "training/run.h"
+#include "training/trainer.h"
+
+namespace poise {
+
+/// What a run knows beside its network and trainer, and the way of all of it into a checkpoint and back.
+class RunState {
+ public:
+  RunState(FusedNetwork& network, HostTrainer& trainer, const Loaded<Modulation>& modulation,
+           const RunRequest& request);
+
+  [[nodiscard]] Checkpoint checkpoint();
+  /// In two parts, around the modulation's begin().
+  void restore_scalars(const Checkpoint& checkpoint);
+  void restore_tensors(const Checkpoint& checkpoint);
+
+  /// Keeps the weights as weights.safetensors if this epoch is the best so far: by accuracy, ties by loss.
+  void keep_best(double accuracy, double loss, const nlohmann::json& validation);
+  /// The best epoch's weights into the network.
+  void load_best();
+  /// metrics.jsonl as a whole, so that a resumed run's is an uninterrupted one's.
+  void write_metrics() const;
+
+  Plan plan;                         ///< of the pass in progress
+  std::vector<std::string> metrics;  ///< a line an epoch
+  std::int64_t best_epoch = 0;       ///< from 1; 0: none yet
+  nlohmann::json best_validation;
+  double train_seconds = 0;
+  double total_seconds = 0;  ///< of the earlier processes of this run
+
+ private:
+  [[nodiscard]] std::vector<at::Generator> generators() const;
+
+  FusedNetwork& network_;
+  HostTrainer& trainer_;
+  const Loaded<Modulation>& modulation_;
+  const RunRequest& request_;
+  double best_accuracy_ = 0;
+  double best_loss_ = 0;
+  double started_;
+};
+
+}  // namespace poise
