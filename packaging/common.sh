@@ -2,20 +2,30 @@
 # Sourced by the other scripts of this folder.
 packaging=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
+phases=()
+
 # phase NAME COMMAND... runs the command, says how long it took, and returns its status. The command should be a
 # program: "set -e" does not reach into a shell function that is run from here.
 phase() {
-  local name=$1 start status=0
+  local name=$1 start took status=0
   shift
   start=$(date +%s%3N)
   printf '==> %s\n' "$name"
   "$@" || status=$?
-  if [ "$status" -eq 0 ]; then
-    printf '==> %s: %s\n' "$name" "$(seconds_since "$start")"
-  else
-    printf '==> %s: failed after %s\n' "$name" "$(seconds_since "$start")" >&2
+  took=$(seconds_since "$start")
+  if [ "$status" -ne 0 ]; then
+    printf '==> %s: failed after %s\n' "$name" "$took" >&2
+    return "$status"
   fi
-  return "$status"
+  printf '==> %s: %s\n' "$name" "$took"
+  phases+=("$name $took")
+}
+
+# All phases in one line, with their sum.
+phases_in_one_line() {
+  printf '==> '
+  printf '%s, ' "${phases[@]}"
+  printf 'together %d s\n' "$SECONDS"
 }
 
 # seconds_since START, where START is what "date +%s%3N" printed.

@@ -10,7 +10,7 @@ set -euo pipefail
 
 packages=(
   # build
-  g++ cmake ninja-build ccache mold make git ca-certificates
+  g++ cmake ninja-build pkg-config ccache mold make git ca-certificates
   # libraries
   libboost-dev libboost-filesystem-dev libcli11-dev libjs-chart.js libsndfile1-dev libsodium-dev libspdlog-dev
   libtomlplusplus-dev nlohmann-json3-dev zlib1g-dev
