@@ -46,8 +46,10 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", version, "Versions of host, SDK and LibTorch, and the ABI");
   app.require_subcommand(1);
   int status = 0;
-  poise::add_plugins(app, status);
+  poise::add_run(app, status);
+  poise::add_check(app, status);
   poise::add_report(app, status);
+  poise::add_plugins(app, status);
 
   try {
     app.parse(argc, argv);

@@ -10,7 +10,9 @@ namespace poise {
 // callback does the work when the command line has been read. What goes wrong is thrown as Error, and main()
 // prints it and takes the exit status from its fault; `status` is for an end that is neither (130,
 // interrupted).
+void add_check(CLI::App& app, int& status);
 void add_plugins(CLI::App& app, int& status);
 void add_report(CLI::App& app, int& status);
+void add_run(CLI::App& app, int& status);
 
 }  // namespace poise

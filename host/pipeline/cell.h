@@ -20,7 +20,7 @@ struct Cell {
   RunPlugins plugins;
   TrainSettings train{};
   std::uint64_t seed = 0;
-  /// The tables that decide the run, with absolute paths: a pipeline of this one run.
+  /// The tables that decide the run, with absolute paths.
   toml::table config;
   /// Dotted keys in `config` whose values are paths.
   std::vector<std::string> path_keys;

@@ -1,0 +1,43 @@
+#include "pipeline/check.h"
+
+#include <ostream>
+#include <string>
+
+#include <fmt/format.h>
+
+namespace poise {
+namespace {
+
+std::string versioned(const PluginName& plugin) { return plugin.name + " " + plugin.version; }
+
+std::string encoders_text(const Cell& cell) {
+  std::string text;
+  for (std::size_t m = 0; m < cell.modalities.size(); ++m) {
+    text += (m == 0 ? "" : ", ") + cell.modalities[m] + " by " + versioned(cell.plugins.encoders[m].name);
+  }
+  return text;
+}
+
+std::string training_text(const Cell& cell) {
+  const int k = static_cast<int>(cell.modalities.size());
+  const auto needs = cell.plugins.modulation.call([&](const Modulation& m) { return m.requirements(k); });
+  const auto subsets = needs.subsets_per_step;
+  return fmt::format("{} {}, batches of {}, {}, {} {} of modalities a step", cell.train.epochs,
+                     cell.train.epochs == 1 ? "epoch" : "epochs", cell.train.batch_size,
+                     cell.train.optimizer.name, subsets, subsets == 1 ? "subset" : "subsets");
+}
+
+}  // namespace
+
+void describe(const Pipeline& pipeline, std::ostream& out) {
+  for (const auto& cell : pipeline.cells) {
+    out << cell.label.run << "\n  dataset     " << versioned(cell.plugins.dataset.name) << "\n  encoders    "
+        << encoders_text(cell) << "\n  fusion      " << versioned(cell.plugins.fusion.name)
+        << "\n  modulation  " << versioned(cell.plugins.modulation.name) << "\n  training    "
+        << training_text(cell) << "\n";
+  }
+  const auto runs = pipeline.cells.size();
+  out << runs << (runs == 1 ? " run" : " runs") << " can start.\n";
+}
+
+}  // namespace poise
