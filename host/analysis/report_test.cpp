@@ -109,7 +109,7 @@ TEST_F(ReportTest, ThePageOpensWithoutANetwork) {
   const std::string rest = html.substr(0, position) + html.substr(position + library.size());
   EXPECT_FALSE(
       std::regex_search(rest, std::regex(R"(\s(src|href|action)\s*=|url\(|@import|fetch\(|https?://)")));
-  EXPECT_THAT(html, HasSubstr("default-src 'none'"));
+  EXPECT_NE(html.find("default-src 'none'"), std::string::npos);
 }
 
 TEST_F(ReportTest, NamesCannotBecomeMarkupOrControlTheTerminal) {
@@ -121,8 +121,9 @@ TEST_F(ReportTest, NamesCannotBecomeMarkupOrControlTheTerminal) {
   const std::string text = printed();
   EXPECT_THAT(text, AllOf(HasSubstr("joint </script><b>?[31m"), Not(HasSubstr("\x1b"))));
   const std::string html = page();
-  EXPECT_THAT(html,
-              AllOf(Not(HasSubstr("</script><b>")), Not(HasSubstr("<script>alert")), Not(HasSubstr("<img"))));
+  for (const std::string markup : {"</script><b>", "<script>alert", "<img"}) {
+    EXPECT_EQ(html.find(markup), std::string::npos) << markup;
+  }
   const json data = data_of_page();
   EXPECT_EQ(data.at("title"), hostile.at("title"));
   EXPECT_EQ(data.at("methods").at(0).at("group"), "joint </script><b>\x1b[31m");

@@ -2,27 +2,16 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
 #include <string>
+#include <vector>
 
 #include "analysis/comparison.h"
+#include "analysis/test_runs.h"
 
 namespace poise {
 namespace {
 
-RunResult run(const std::string& group, std::int64_t seed, double accuracy,
-              const std::map<std::string, double>& modality_accuracy, const std::string& alone = "",
-              const std::string& fusion = "concat") {
-  RunResult result;
-  result.group = group;
-  result.modulation = group.starts_with("agm") ? "agm" : "joint";
-  result.fusion = fusion;
-  result.alone = alone;
-  result.seed = seed;
-  result.test.accuracy = accuracy;
-  result.test.modality_accuracy = modality_accuracy;
-  return result;
-}
+using testing::run;
 
 std::string headline(std::vector<RunResult> runs) {
   return starvation(compare(std::move(runs)), {"audio", "image"});
@@ -102,31 +91,6 @@ TEST(Starvation, SpeaksOfEachJointTrainingLargestGapFirst) {
             "Training \"joint fusion=concat\" seems to starve audio: shown alone to the joint model it "
             "reaches 80.0 %, "
             "trained alone 95.0 % (gap 15.0 points, of one seed, so its noise is unknown).");
-}
-
-TEST(Comparison, PairsAMethodWithTheJointTrainingOfItsFusionAndSettings) {
-  const auto methods =
-      compare({run("joint lr=0.1", 0, 0.90, {}), run("joint lr=0.2", 0, 0.80, {}),
-               run("joint lr=0.1", 0, 0.50, {}, "", "maxout"), run("agm alpha=1 lr=0.2", 0, 0.85, {}),
-               run("agm alpha=1 lr=0.3", 0, 0.85, {}), run("agm other", 0, 0.75, {}, "", "gated")});
-  std::map<std::string, std::optional<Spread>> to_joint;
-  for (const MethodSummary& method : methods) to_joint[method.group] = method.to_joint;
-  ASSERT_TRUE(to_joint.at("agm alpha=1 lr=0.2").has_value());
-  EXPECT_NEAR(to_joint.at("agm alpha=1 lr=0.2")->mean, 0.05, 1e-12);
-  EXPECT_FALSE(to_joint.at("agm alpha=1 lr=0.3").has_value()) << "no joint training has lr=0.3";
-  EXPECT_FALSE(to_joint.at("agm other").has_value()) << "no joint training has this fusion";
-  EXPECT_FALSE(to_joint.at("joint lr=0.1").has_value());
-}
-
-TEST(Comparison, PutsJointTrainingFirstAndSingleModalitiesLast) {
-  const auto methods = compare({run("audio alone", 0, 0.9, {}, "audio"), run("agm", 1, 0.9, {}),
-                                run("agm", 0, 0.8, {}), run("joint", 0, 0.9, {})});
-  ASSERT_EQ(methods.size(), 3U);
-  EXPECT_EQ(methods[0].group, "joint");
-  EXPECT_EQ(methods[1].group, "agm");
-  EXPECT_EQ(methods[1].runs[0].seed, 0);
-  EXPECT_EQ(methods[1].runs[1].seed, 1);
-  EXPECT_EQ(methods[2].group, "audio alone");
 }
 
 }  // namespace

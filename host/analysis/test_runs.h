@@ -1,6 +1,6 @@
 #pragma once
 
-// Folders of runs for tests, with figures that are easy to check on paper.
+// Runs for tests, in memory and in folders, with figures that are easy to check on paper.
 
 #include <unistd.h>
 
@@ -8,12 +8,29 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "poise/files.h"
+#include "report/summary.h"
 
 namespace poise::testing {
+
+/// What reading a run's folder gives, as far as the comparison of methods looks at it.
+inline RunResult run(const std::string& group, std::int64_t seed, double accuracy,
+                     const std::map<std::string, double>& modality_accuracy, const std::string& alone = "",
+                     const std::string& fusion = "concat") {
+  RunResult result;
+  result.group = group;
+  result.modulation = group.starts_with("agm") ? "agm" : "joint";
+  result.fusion = fusion;
+  result.alone = alone;
+  result.seed = seed;
+  result.test.accuracy = accuracy;
+  result.test.modality_accuracy = modality_accuracy;
+  return result;
+}
 
 /// An empty folder of its own, removed with all that is in it.
 class TemporaryFolder {
