@@ -5,7 +5,7 @@
 # NAME_test, linked with the plugin's own objects.
 #
 # poise_add_test(NAME source...)
-# Makes a GoogleTest executable whose cases CTest lists.
+# Makes a GoogleTest executable and CTest's entry for it.
 
 set(POISE_PLUGIN_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
 
@@ -50,6 +50,11 @@ endfunction()
 
 function(poise_add_test name)
   add_executable(${name} ${ARGN})
-  target_link_libraries(${name} PRIVATE poise::sdk GTest::gtest_main)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ours)
+  target_link_libraries(${name} PRIVATE poise::sdk poise::testing GTest::gtest_main)
+  if(POISE_ORACLES)
+    target_compile_definitions(${name} PRIVATE POISE_ORACLES="${POISE_ORACLES}")
+  endif()
+  # One entry an executable: each start of LibTorch costs more than most cases.
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS ours)
 endfunction()
