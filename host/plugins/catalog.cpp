@@ -59,14 +59,10 @@ std::string described(const Entry& entry) {
 
 const char* name(PluginState state) {
   switch (state) {
-    case PluginState::ok:
-      return "ok";
-    case PluginState::incompatible:
-      return "incompatible";
-    case PluginState::damaged:
-      return "damaged";
-    case PluginState::hidden:
-      return "hidden";
+    case PluginState::ok: return "ok";
+    case PluginState::incompatible: return "incompatible";
+    case PluginState::damaged: return "damaged";
+    case PluginState::hidden: return "hidden";
   }
   return "";
 }
