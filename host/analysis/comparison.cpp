@@ -125,6 +125,7 @@ std::vector<MethodSummary> compare(std::vector<RunResult> runs) {
   for (RunResult& run : runs) groups[run.group].push_back(std::move(run));
 
   std::vector<MethodSummary> methods;
+  methods.reserve(groups.size());
   for (auto& [group, members] : groups) methods.push_back(summarize(std::move(members)));
   const auto rank = [](const MethodSummary& method) {
     return std::tuple(!method.alone.empty(), method.modulation != "joint", method.group);
