@@ -1,0 +1,110 @@
+// A file of features: the eight letters of `magic`, the CRC-32 of the values (8 bytes, this machine's order), the
+// values (float16). Its name is the SHA-256 of what the values depend on, which includes their shape.
+#include "cache.h"
+
+#include <sys/stat.h>
+#include <zlib.h>
+
+#include <array>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <optional>
+
+#include <poise/error.h>
+#include <poise/files.h>
+
+#include "parallel.h"
+
+namespace av_digits {
+namespace {
+
+constexpr std::array<char, 8> magic = {'p', 'o', 'i', 's', 'e', 'f', '1', '6'};
+
+std::filesystem::path folder() { return poise::cache_directory() / "av_digits"; }
+
+void keep(const std::filesystem::path& path, const std::function<void(std::ostream&)>& write) {
+  try {
+    std::filesystem::create_directories(path.parent_path());
+    poise::write_file(path, write);
+  } catch (const std::exception& error) {
+    std::cerr << "av_digits: prepared data are not kept for the next start (" << error.what() << ")\n";
+  }
+}
+
+std::uint64_t checksum(const torch::Tensor& values) {
+  return crc32_z(0, static_cast<const Bytef*>(values.data_ptr()), values.nbytes());
+}
+
+std::optional<torch::Tensor> load(const std::filesystem::path& path, at::IntArrayRef shape) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) return std::nullopt;
+  auto values = torch::empty(shape, torch::kHalf);
+  std::array<char, 8> letters{};
+  std::uint64_t sum = 0;
+  if (static_cast<std::size_t>(file.tellg()) != letters.size() + sizeof(sum) + values.nbytes()) return std::nullopt;
+  file.seekg(0);
+  file.read(letters.data(), letters.size());
+  file.read(reinterpret_cast<char*>(&sum), sizeof(sum));
+  file.read(static_cast<char*>(values.data_ptr()), static_cast<std::streamsize>(values.nbytes()));
+  if (!file || letters != magic || sum != checksum(values)) return std::nullopt;
+  return values;
+}
+
+/// Names, sizes and times of last change: what a look at a folder tells.
+std::string outside(const std::vector<std::filesystem::path>& files) {
+  std::string text;
+  for (const auto& path : files) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) {
+      throw poise::Error("cannot read " + path.string() + ": " + std::strerror(errno) + ".");
+    }
+    for (const std::int64_t number : {std::int64_t{status.st_size}, std::int64_t{status.st_mtim.tv_sec},
+                                      std::int64_t{status.st_mtim.tv_nsec}, std::int64_t{status.st_ctim.tv_sec},
+                                      std::int64_t{status.st_ctim.tv_nsec}}) {
+      text += std::to_string(number) + " ";
+    }
+    text += std::filesystem::absolute(path).string() + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string content_of(const std::vector<std::filesystem::path>& files, int threads) {
+  const auto path = folder() / (poise::sha256(outside(files)) + ".content");
+  if (std::ifstream known(path); known) {
+    std::string content(65, '\0');
+    known.read(content.data(), 65);
+    content.resize(static_cast<std::size_t>(known.gcount()));
+    if (content.size() == 64 && content.find_first_not_of("0123456789abcdef") == std::string::npos) return content;
+  }
+  std::vector<std::string> lines(files.size());
+  in_parallel(static_cast<std::int64_t>(files.size()), threads, [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      const std::string bytes = poise::read_file(files[i]);
+      lines[i] = poise::sha256(bytes) + " " + std::to_string(bytes.size()) + " " + files[i].filename().string();
+    }
+  });
+  std::string all;
+  for (const auto& line : lines) all += line + "\n";
+  const std::string content = poise::sha256(all);
+  keep(path, [&](std::ostream& stream) { stream << content; });
+  return content;
+}
+
+torch::Tensor cached(const std::string& description, at::IntArrayRef shape,
+                     const std::function<torch::Tensor()>& compute) {
+  const auto path = folder() / (poise::sha256(description) + ".features");
+  if (auto values = load(path, shape)) return *values;
+  const auto values = compute().contiguous();
+  keep(path, [&](std::ostream& stream) {
+    const std::uint64_t sum = checksum(values);
+    stream.write(magic.data(), magic.size());
+    stream.write(reinterpret_cast<const char*>(&sum), sizeof(sum));
+    stream.write(static_cast<const char*>(values.data_ptr()), static_cast<std::streamsize>(values.nbytes()));
+  });
+  return values;
+}
+
+}  // namespace av_digits
