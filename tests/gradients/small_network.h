@@ -24,6 +24,10 @@ struct Shape {
   bool dropout = false;
   torch::Dtype dtype = torch::kFloat64;
   bool fusion_norm = false;  ///< BatchNorm in "mlp"
+  /// No bias whose training gradient is 0 but for rounding, because a BatchNorm takes it away: nothing could be
+  /// compared relative to it in float32. As ResNet does: no bias in front of a norm, and features that end in a
+  /// nonlinearity.
+  bool live_biases_only = false;
 };
 
 inline constexpr std::int64_t inputs = 3, hidden = 4, width = 3, classes = 3;
@@ -33,7 +37,7 @@ class Encoder : public poise::Encoder {
   explicit Encoder(Shape shape) : shape_(std::move(shape)) {}
 
   void build(const poise::Modality& /*modality*/) override {
-    first_ = register_module("first", torch::nn::Linear(inputs, hidden));
+    first_ = register_module("first", linear(inputs, hidden, shape_.batch_norm));
     if (shape_.batch_norm) norm_ = register_module("norm", torch::nn::BatchNorm1d(hidden));
     if (shape_.dropout) dropout_ = register_module("dropout", torch::nn::Dropout(0.4));
     second_ = register_module("second", torch::nn::Linear(hidden, small::width));
@@ -47,7 +51,8 @@ class Encoder : public poise::Encoder {
     if (norm_) x = norm_(x);
     x = at::tanh(x);
     if (dropout_) x = dropout_(x);
-    return second_(x);
+    x = second_(x);
+    return shape_.live_biases_only && shape_.fusion_norm ? at::tanh(x) : x;
   }
   bool modes_agree() const override { return !shape_.batch_norm && !shape_.dropout; }
   bool constant_when_absent() const override { return true; }
@@ -56,6 +61,11 @@ class Encoder : public poise::Encoder {
   std::int64_t rows = 0;  ///< over all calls
 
  private:
+  torch::nn::Linear linear(std::int64_t in, std::int64_t out, bool norm_follows) const {
+    return torch::nn::Linear(
+        torch::nn::LinearOptions(in, out).bias(!(norm_follows && shape_.live_biases_only)));
+  }
+
   Shape shape_;
   torch::nn::Linear first_{nullptr}, second_{nullptr};
   torch::nn::BatchNorm1d norm_{nullptr};
@@ -78,7 +88,8 @@ class Fusion : public poise::Fusion {
       bias_ = register_parameter("bias", at::randn({classes}));
       set_role(bias_, poise::Role::head);
     } else {
-      hidden_ = register_module("hidden", torch::nn::Linear(k * small::width, 5));
+      hidden_ = register_module("hidden", torch::nn::Linear(torch::nn::LinearOptions(k * small::width, 5)
+                                                              .bias(!(shape_.fusion_norm && shape_.live_biases_only))));
       if (shape_.fusion_norm) norm_ = register_module("norm", torch::nn::BatchNorm1d(5));
       if (shape_.dropout) dropout_ = register_module("dropout", torch::nn::Dropout(0.3));
       output_ = register_module("output", torch::nn::Linear(5, classes));
