@@ -32,13 +32,14 @@ BySeed by_seed(const MethodSummary& method, const Quantity& quantity) {
   return values;
 }
 
-/// The words of a group's name after the first, which names the modulation.
-std::set<std::string> settings(const std::string& group) {
-  std::istringstream words(group);
-  std::string word;
-  words >> word;
+/// The words of a group's name after what names the method: the modulation, or "audio alone".
+std::set<std::string> settings(const MethodSummary& method) {
+  std::istringstream words(method.group);
   std::set<std::string> result;
-  while (words >> word) result.insert(word);
+  std::string word;
+  for (int skipped = method.alone.empty() ? 1 : 2; words >> word; --skipped) {
+    if (skipped <= 0) result.insert(word);
+  }
   return result;
 }
 
@@ -47,9 +48,9 @@ using Methods = std::vector<const MethodSummary*>;
 /// Of several references, the one whose settings `group` has, too; null when that leaves not exactly one.
 const MethodSummary* matching(const MethodSummary& method, Methods references) {
   if (references.size() > 1) {
-    const std::set<std::string> own = settings(method.group);
+    const std::set<std::string> own = settings(method);
     std::erase_if(references, [&](const MethodSummary* reference) {
-      const std::set<std::string> wanted = settings(reference->group);
+      const std::set<std::string> wanted = settings(*reference);
       return !std::includes(own.begin(), own.end(), wanted.begin(), wanted.end());
     });
   }

@@ -21,15 +21,14 @@ std::map<std::string, std::optional<Spread>> differences_to_joint(std::vector<Ru
 }
 
 TEST(Comparison, PairsAMethodWithTheJointTrainingOfItsFusion) {
-  const auto to_joint =
-      differences_to_joint({run("joint", 0, 0.90, {}), run("joint fusion=maxout", 0, 0.80, {}, "", "maxout"),
-                            run("agm", 0, 0.93, {}), run("agm fusion=maxout", 0, 0.85, {}, "", "maxout"),
-                            run("agm fusion=gated", 0, 0.85, {}, "", "gated")});
+  const auto to_joint = differences_to_joint(
+      {run("joint", 0, 0.90, {}), run("joint maxout", 0, 0.80, {}, "", "maxout"), run("agm", 0, 0.93, {}),
+       run("agm maxout", 0, 0.85, {}, "", "maxout"), run("agm gated", 0, 0.85, {}, "", "gated")});
   ASSERT_TRUE(to_joint.at("agm").has_value());
   EXPECT_NEAR(to_joint.at("agm")->mean, 0.03, 1e-12);
-  ASSERT_TRUE(to_joint.at("agm fusion=maxout").has_value());
-  EXPECT_NEAR(to_joint.at("agm fusion=maxout")->mean, 0.05, 1e-12);
-  EXPECT_FALSE(to_joint.at("agm fusion=gated").has_value()) << "no joint training has this fusion";
+  ASSERT_TRUE(to_joint.at("agm maxout").has_value());
+  EXPECT_NEAR(to_joint.at("agm maxout")->mean, 0.05, 1e-12);
+  EXPECT_FALSE(to_joint.at("agm gated").has_value()) << "no joint training has this fusion";
   EXPECT_FALSE(to_joint.at("joint").has_value()) << "joint training is not compared with itself";
 }
 
@@ -40,6 +39,16 @@ TEST(Comparison, PairsAMethodWithTheJointTrainingOfItsSettings) {
   ASSERT_TRUE(to_joint.at("agm alpha=1 lr=0.2").has_value());
   EXPECT_NEAR(to_joint.at("agm alpha=1 lr=0.2")->mean, 0.05, 1e-12);
   EXPECT_FALSE(to_joint.at("agm alpha=1 lr=0.3").has_value()) << "no joint training has lr=0.3";
+}
+
+TEST(Comparison, FindsTheModalityAloneOfTheSameSettingsAndOfAnyFusion) {
+  const auto methods = compare({run("joint maxout lr=0.1", 0, 0.9, {{"audio", 0.40}}, "", "maxout"),
+                                run("joint maxout lr=0.2", 0, 0.9, {{"audio", 0.50}}, "", "maxout"),
+                                run("audio alone lr=0.1", 0, 0.80, {}, "audio"),
+                                run("audio alone lr=0.2", 0, 0.95, {}, "audio")});
+  ASSERT_EQ(methods[0].group, "joint maxout lr=0.1");
+  EXPECT_NEAR(methods[0].gaps.at("audio").difference.mean, 0.40, 1e-12);
+  EXPECT_NEAR(methods[1].gaps.at("audio").difference.mean, 0.45, 1e-12);
 }
 
 TEST(Comparison, PutsJointTrainingFirstAndSingleModalitiesLast) {

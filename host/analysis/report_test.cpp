@@ -66,17 +66,6 @@ image alone        2  90.0 ± 1.4           -  90.0 ± 1.4           -          
 )"));
   EXPECT_THAT(text, HasSubstr("\n  agm alpha=1.5  0:" + sha256("agm alpha=1.5 seed=0").substr(0, 8) +
                               "  1:" + sha256("agm alpha=1.5 seed=1").substr(0, 8) + "\n"));
-  EXPECT_THAT(text, Not(HasSubstr("fusion "))) << "there is one fusion only";
-}
-
-TEST_F(ReportTest, FusionsAreAColumnWhenThereAreSeveral) {
-  write_run(path_ / "a", result("joint", 0, 0.9, {{"audio", 0.4}}));
-  json other = result("joint fusion=maxout", 0, 0.9, {{"audio", 0.4}});
-  other["fusion"] = "maxout";
-  write_run(path_ / "b", other);
-  const std::string text = printed();
-  EXPECT_TRUE(std::regex_search(text, std::regex("method +fusion +seeds"))) << text;
-  EXPECT_TRUE(std::regex_search(text, std::regex("joint fusion=maxout +maxout +1  "))) << text;
 }
 
 TEST_F(ReportTest, OneSeedHasNoDeviation) {

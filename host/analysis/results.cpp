@@ -91,7 +91,7 @@ void read_run(const fs::path& folder, Results& results) {
     results.runs.push_back(std::move(run));
   } catch (const json::exception& error) {
     results.notes.push_back(name + " is left out, its result.json is damaged: " + reason(error) +
-                            ". Remove that file, and poise run evaluates the run again.");
+                            ". Remove its folder, and poise run trains it again.");
   } catch (const Error& error) {
     results.notes.push_back(name + " is left out: " + error.what() + ".");
   }

@@ -81,14 +81,14 @@ TEST(Starvation, CannotBeToldWithoutJointTraining) {
 
 TEST(Starvation, SpeaksOfEachJointTrainingLargestGapFirst) {
   const std::string text =
-      headline({run("joint fusion=concat", 0, 0.9, {{"audio", 0.8}, {"image", 0.9}}),
-                run("joint fusion=maxout", 0, 0.9, {{"audio", 0.4}, {"image", 0.9}}, "", "maxout"),
+      headline({run("joint concat", 0, 0.9, {{"audio", 0.8}, {"image", 0.9}}),
+                run("joint maxout", 0, 0.9, {{"audio", 0.4}, {"image", 0.9}}, "", "maxout"),
                 run("audio alone", 0, 0.95, {}, "audio"), run("image alone", 0, 0.9, {}, "image")});
   EXPECT_EQ(text,
-            "Training \"joint fusion=maxout\" seems to starve audio: shown alone to the joint model it "
+            "Training \"joint maxout\" seems to starve audio: shown alone to the joint model it "
             "reaches 40.0 %, "
             "trained alone 95.0 % (gap 55.0 points, of one seed, so its noise is unknown). "
-            "Training \"joint fusion=concat\" seems to starve audio: shown alone to the joint model it "
+            "Training \"joint concat\" seems to starve audio: shown alone to the joint model it "
             "reaches 80.0 %, "
             "trained alone 95.0 % (gap 15.0 points, of one seed, so its noise is unknown).");
 }

@@ -101,22 +101,13 @@ void print_hashes(const Summary& summary, std::ostream& out) {
 }  // namespace
 
 Table make_table(const Summary& summary) {
-  const auto& methods = summary.methods;
-  const bool fusions = std::any_of(methods.begin(), methods.end(), [&](const MethodSummary& method) {
-    return method.fusion != methods.front().fusion;
-  });
   Table table;
-  table.columns = {"method"};
-  if (fusions) table.columns.emplace_back("fusion");
-  table.columns.insert(table.columns.end(), {"seeds", "accuracy"});
+  table.columns = {"method", "seeds", "accuracy"};
   table.columns.insert(table.columns.end(), summary.modalities.begin(), summary.modalities.end());
   table.columns.insert(table.columns.end(), {"gap", "to joint", "passes", "seconds"});
 
-  for (const MethodSummary& method : methods) {
-    std::vector<std::string> row{method.group};
-    if (fusions) row.push_back(method.fusion);
-    row.push_back(std::to_string(method.runs.size()));
-    row.push_back(percent(method.accuracy));
+  for (const MethodSummary& method : summary.methods) {
+    std::vector<std::string> row{method.group, std::to_string(method.runs.size()), percent(method.accuracy)};
     for (const std::string& modality : summary.modalities) {
       const auto found = method.modality_accuracy.find(modality);
       row.push_back(found == method.modality_accuracy.end() ? none : percent(found->second));

@@ -15,8 +15,8 @@ struct Table {
   std::vector<std::string> legend;  ///< what the columns mean, a sentence or two each
 };
 
-/// One row a method. Accuracies and differences are in percent, mean ± standard deviation over seeds; the
-/// column of fusions is there only when they differ.
+/// One row a method. Accuracies and differences are in percent, mean ± standard deviation over seeds. A group's
+/// name says what differs between methods, the fusion too.
 Table make_table(const Summary& summary);
 
 /// The first sentence, the table, the runs' hashes and the notes. Control characters of names are replaced,
