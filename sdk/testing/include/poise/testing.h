@@ -1,0 +1,71 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <torch/nn/module.h>
+#include <torch/utils.h>
+
+#include "poise/config.h"
+#include "poise/error.h"
+#include "poise/identity.h"
+
+/// Of the plugin that the test is linked with.
+extern "C" const PoisePlugin poise_plugin;
+
+/// What the tests of plugins share.
+namespace poise::testing {
+
+/// The plugin made with `options`, the text of its table in a pipeline. As the host does, refuses what it left
+/// unread.
+template <class Interface>
+std::shared_ptr<Interface> make(const std::string& options = "") {
+  auto config = Config::parse(options);
+  auto plugin = std::shared_ptr<Interface>(static_cast<Interface*>(poise_plugin.create(&config)));
+  config.finish();
+  return plugin;
+}
+
+/// `options` are refused with a sentence that has `part` in it.
+template <class Interface>
+void expect_refused(const std::string& options, const std::string& part) {
+  try {
+    make<Interface>(options);
+    ADD_FAILURE() << options << " was accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fault(), Fault::usage);
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
+/// Same bits, also of NaN and of the sign of zero.
+inline bool same_bits(const torch::Tensor& a, const torch::Tensor& b) {
+  const auto bytes = [](const torch::Tensor& x) { return x.detach().contiguous().view(torch::kUInt8); };
+  return a.sizes() == b.sizes() && a.dtype() == b.dtype() && torch::equal(bytes(a), bytes(b));
+}
+
+/// The largest difference of two tensors, relative to the largest entry of `expected`.
+inline double difference(const torch::Tensor& actual, const torch::Tensor& expected) {
+  return ((actual - expected).abs().max() / expected.abs().max()).item<double>();
+}
+
+/// Every parameter receives a gradient that is finite and not all zero.
+inline void expect_gradients(const torch::nn::Module& module) {
+  for (const auto& parameter : module.named_parameters()) {
+    const auto& gradient = parameter->grad();
+    ASSERT_TRUE(gradient.defined()) << parameter.key();
+    EXPECT_TRUE(gradient.isfinite().all().item<bool>()) << parameter.key();
+    EXPECT_GT(gradient.abs().max().item<double>(), 0) << parameter.key();
+  }
+}
+
+inline std::int64_t count_parameters(const torch::nn::Module& module) {
+  std::int64_t count = 0;
+  for (const auto& parameter : module.parameters()) count += parameter.numel();
+  return count;
+}
+
+}  // namespace poise::testing
