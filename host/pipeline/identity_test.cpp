@@ -61,8 +61,13 @@ class IdentityTest : public testing::Test {
     cell.path_keys = {"dataset.root", "encoder.audio.weights"};
     return cell;
   }
+  /// The hashes of LibTorch's large libraries are kept for all tests.
   RunIdentity identify(const Cell& cell, const std::string& device = "cpu", int threads = 2) {
-    return Identifier(device, threads, HashCache(folder_ / "hashes.json")).identify(cell);
+    Identifier identifier(device, threads,
+                          HashCache(fs::path(testing::TempDir()) / "poise_identity_hashes.json"));
+    RunIdentity identity = identifier.identify(cell);
+    identifier.save();
+    return identity;
   }
   /// The hash after a change of the run.
   std::string hash_after(const std::function<void(Cell&)>& change) {
