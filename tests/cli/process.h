@@ -30,3 +30,7 @@ class Scratch {
 /// Runs the real `poise` in `folder`. `prefix` is a program, with its arguments, that runs it.
 Finished poise_in(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
                   const std::vector<std::string>& prefix = {});
+
+/// The same, but sends `signal` when a line of its stderr holds `text`.
+Finished interrupt_poise_in(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
+                            const std::string& text, int signal);
