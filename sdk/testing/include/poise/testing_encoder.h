@@ -15,14 +15,15 @@ inline torch::Tensor images(const std::vector<std::int64_t>& shape, std::int64_t
   return torch::randn(sizes);
 }
 
-/// An encoder with no parameter at a special value such as a bias of 0, and with the buffers that some training
-/// passes leave.
+/// An encoder whose biases are not 0, with the buffers that some training passes leave.
 inline std::shared_ptr<Encoder> trained(const std::string& options, const std::vector<std::int64_t>& shape) {
   torch::manual_seed(7);
   auto encoder = make<Encoder>(options);
   encoder->build({.name = "image", .shape = shape});
   const torch::NoGradGuard no_grad;
-  for (auto& parameter : encoder->parameters()) parameter.add_(0.1 * torch::rand_like(parameter));
+  for (auto& parameter : encoder->parameters()) {
+    if (parameter.dim() == 1) parameter.add_(0.1 * torch::randn_like(parameter));
+  }
   encoder->train();
   for (int i = 0; i < 3; ++i) encoder->forward(images(shape, 6), {});
   return encoder;
