@@ -1,0 +1,308 @@
+// OGM-GE on a network that is only shares and parameters with gradients, against values stored by
+// tests/oracles/ogm_ge.py.
+#include <fstream>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include "poise/modulation.h"
+#include "poise/testing.h"
+
+namespace {
+
+using namespace poise::testing;
+using torch::Tensor;
+
+class FixedNetwork : public poise::Network {
+ public:
+  int modalities() const override { return 2; }
+  std::int64_t outputs() const override { return shares[0].size(1); }
+  const std::string& modality_name(int m) const override { return names_[static_cast<std::size_t>(m)]; }
+  std::int64_t width(int /*m*/) const override { return 1; }
+  bool additive() const override { return true; }
+  Tensor share(const poise::Batch& /*batch*/, int m) override { return shares[static_cast<std::size_t>(m)]; }
+  std::vector<Tensor> parameters(poise::Role role, int m) const override {
+    return role == poise::Role::encoder ? encoder[static_cast<std::size_t>(m)] : std::vector<Tensor>();
+  }
+
+  // The method needs none of these.
+  const std::vector<Tensor>& encode(const poise::Batch& /*batch*/) override {
+    throw std::logic_error("encode");
+  }
+  Tensor logits(const poise::Batch& /*batch*/) override { throw std::logic_error("logits"); }
+  Tensor logits(const poise::Batch& /*batch*/, const std::vector<poise::Subset>& /*subsets*/) override {
+    throw std::logic_error("logits");
+  }
+  Tensor feature(const poise::Batch& /*batch*/) override { throw std::logic_error("feature"); }
+  std::vector<Tensor> parameters() const override { throw std::logic_error("parameters"); }
+  std::vector<Tensor> parameters(poise::Role /*role*/) const override {
+    throw std::logic_error("parameters");
+  }
+
+  std::vector<Tensor> shares;
+  std::vector<std::vector<Tensor>> encoder{2};
+
+ private:
+  std::vector<std::string> names_ = {"audio", "image"};
+};
+
+class Softmax : public poise::Objective {
+ public:
+  Tensor loss(const Tensor& /*logits*/, const poise::Batch& /*batch*/) const override {
+    throw std::logic_error("loss");
+  }
+  Tensor losses(const Tensor& /*logits*/, const Tensor& /*targets*/) const override {
+    throw std::logic_error("losses");
+  }
+  Tensor score(const Tensor& logits, const Tensor& targets) const override {
+    return logits.softmax(1).gather(1, targets.unsqueeze(1)).squeeze(1);
+  }
+  Tensor correct(const Tensor& /*logits*/, const Tensor& /*targets*/) const override {
+    throw std::logic_error("correct");
+  }
+};
+
+class OneStep : public poise::Trainer {
+ public:
+  FixedNetwork& network() override { return network_; }
+  const poise::Objective& objective() override { return objective_; }
+  poise::Optimizer& optimizer() override { throw std::logic_error("optimizer"); }
+  std::int64_t epoch() const override { return current_epoch; }
+  std::int64_t epochs() const override { return 100; }
+  std::int64_t step() const override { return 0; }
+  void backward(const Tensor& /*loss*/) override { throw std::logic_error("backward"); }
+  void record(const std::string& name, const Tensor& value) override { records[name] = value; }
+
+  std::int64_t current_epoch = 0;
+  std::map<std::string, Tensor> records;
+
+ private:
+  FixedNetwork network_;
+  Softmax objective_;
+};
+
+nlohmann::json oracle() { return nlohmann::json::parse(std::ifstream(POISE_ORACLES "/ogm_ge.json")); }
+
+/// Nested lists of numbers as a float64 tensor.
+Tensor tensor(const nlohmann::json& list) {
+  if (!list.is_array()) return torch::tensor(list.get<double>(), torch::kFloat64);
+  std::vector<Tensor> parts;
+  for (const auto& part : list) parts.push_back(tensor(part));
+  return torch::stack(parts);
+}
+
+/// A parameter with `gradient`.
+Tensor with_gradient(const Tensor& gradient) {
+  auto parameter = torch::zeros_like(gradient).requires_grad_();
+  parameter.mutable_grad() = gradient.clone();
+  return parameter;
+}
+
+/// A trainer whose shares are those of a case of the oracle; encoders have one convolution, one matrix, one bias.
+struct Bench {
+  explicit Bench(const nlohmann::json& one_case) {
+    torch::manual_seed(11);
+    batch.targets = tensor(one_case["targets"]).to(torch::kInt64);
+    for (std::size_t m = 0; m < 2; ++m) {
+      // As the host's: part of a graph.
+      trainer.network().shares.push_back(tensor(one_case["shares"][m]).requires_grad_() * 1);
+      trainer.network().encoder[m] = {with_gradient(torch::randn({4, 3, 3, 3})),
+                                      with_gradient(torch::randn({5, 6})), with_gradient(torch::randn({5}))};
+    }
+  }
+
+  const Tensor& gradient(std::size_t m, std::size_t i) { return trainer.network().encoder[m][i].grad(); }
+
+  std::vector<Tensor> gradients() {
+    std::vector<Tensor> all;
+    for (std::size_t m = 0; m < 2; ++m) {
+      for (std::size_t i = 0; i < 3; ++i) all.push_back(gradient(m, i).clone());
+    }
+    return all;
+  }
+
+  void run(const std::string& options) {
+    const auto plugin = make<poise::Modulation>(options);
+    plugin->begin(trainer);
+    plugin->modulate(batch, trainer);
+  }
+
+  poise::Batch batch;
+  OneStep trainer;
+};
+
+TEST(OgmGe, HasTheOraclesCoefficients) {
+  const auto cases = oracle()["cases"];
+  ASSERT_EQ(cases.size(), 5U);
+  for (const auto& [name, one_case] : cases.items()) {
+    for (const auto& expected : one_case["kappas"]) {
+      Bench bench(one_case);
+      const auto before = bench.gradients();
+      bench.run("enhancement = false\nalpha = " + expected["alpha"].dump());
+      const auto kappa = tensor(expected["kappa"]);
+      EXPECT_LT(difference(bench.trainer.records["rho"], tensor(one_case["rho"])), 1e-12) << name;
+      EXPECT_LT(difference(bench.trainer.records["kappa"], kappa), 1e-12) << name;
+      EXPECT_FALSE(bench.trainer.records["kappa"].requires_grad());
+      for (std::size_t m = 0; m < 2; ++m) {
+        const auto scaled = before[3 * m] * kappa[static_cast<std::int64_t>(m)];
+        EXPECT_LT(difference(bench.gradient(m, 0), scaled), 1e-6) << name;
+        EXPECT_TRUE(same_bits(bench.gradient(m, 1), before[3 * m + 1])) << name;
+        EXPECT_TRUE(same_bits(bench.gradient(m, 2), before[3 * m + 2])) << name;
+      }
+    }
+  }
+}
+
+/// Mean of every entry and deviation of all of them over many draws, against the oracle's.
+TEST(OgmGe, AddsTheOraclesNoise) {
+  const auto values = oracle();
+  constexpr int draws = 3000;
+  for (const auto& expected : values["noise"]) {
+    Bench bench(values["cases"]["first_stronger"]);
+    // With alpha 0.8 this case has the oracle's two coefficients: 0.16 for the first modality, 1 for the second.
+    const std::size_t m = expected["kappa"] == 1.0 ? 1 : 0;
+    const auto g = tensor(expected["g"]);
+    bench.trainer.network().encoder[m] = {with_gradient(g)};
+    const auto plugin = make<poise::Modulation>("alpha = 0.8");
+    plugin->begin(bench.trainer);
+    std::vector<Tensor> rewritten;
+    for (int i = 0; i < draws; ++i) {
+      bench.trainer.network().encoder[m][0].mutable_grad() = g.clone();
+      plugin->modulate(bench.batch, bench.trainer);
+      rewritten.push_back(bench.gradient(m, 0));
+    }
+    const double std = expected["std"];
+    const auto noise = torch::stack(rewritten) - tensor(expected["mean"]);
+    // Five standard errors.
+    EXPECT_LT(noise.mean(0).abs().max().item<double>(), 5 * std / std::sqrt(draws));
+    const auto n = static_cast<double>(noise.numel());
+    EXPECT_NEAR(noise.square().mean().sqrt().item<double>() / std, 1, 5 / std::sqrt(2 * n));
+  }
+}
+
+TEST(OgmGe, DrawsIndependentNormalNoiseForEveryWeight) {
+  Bench bench(oracle()["cases"]["equal"]);
+  const auto g = torch::randn({64, 32, 8, 8}) * 3 + 1;
+  for (std::size_t m = 0; m < 2; ++m)
+    bench.trainer.network().encoder[m] = {with_gradient(g), with_gradient(g)};
+  bench.run("alpha = 0.5");
+  const auto n = static_cast<double>(g.numel());
+  std::vector<Tensor> noises;
+  for (std::size_t m = 0; m < 2; ++m) {
+    for (std::size_t i = 0; i < 2; ++i) {
+      noises.push_back(((bench.gradient(m, i) - g) / g.std()).to(torch::kFloat64));
+      const auto& noise = noises.back();
+      const auto beyond = [&](double limit) {
+        return (noise.abs() > limit).to(torch::kFloat64).mean().item<double>();
+      };
+      EXPECT_NEAR(noise.mean().item<double>(), 0, 5 / std::sqrt(n));
+      EXPECT_NEAR(noise.std().item<double>(), 1, 5 / std::sqrt(2 * n));
+      EXPECT_NEAR(beyond(1), 0.3173105, 5 * std::sqrt(0.3173 * 0.6827 / n));
+      EXPECT_NEAR(beyond(2), 0.0455003, 5 * std::sqrt(0.0455 * 0.9545 / n));
+      EXPECT_NEAR((noise * (g - 1) / 3).mean().item<double>(), 0, 5 / std::sqrt(n));
+    }
+  }
+  for (std::size_t i = 0; i < noises.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      EXPECT_NEAR((noises[i] * noises[j]).mean().item<double>(), 0, 5 / std::sqrt(n));
+    }
+  }
+}
+
+TEST(OgmGe, DrawsFromTheDefaultGeneratorWhateverTheLayout) {
+  const auto run = [](std::uint64_t seed, torch::MemoryFormat layout) {
+    Bench bench(oracle()["cases"]["first_stronger"]);
+    auto& gradient = bench.trainer.network().encoder[0][0].mutable_grad();
+    gradient = gradient.contiguous(layout);
+    torch::manual_seed(seed);
+    bench.run("alpha = 0.5");
+    return bench.gradient(0, 0).contiguous();
+  };
+  const auto once = run(1, torch::MemoryFormat::Contiguous);
+  EXPECT_TRUE(same_bits(run(1, torch::MemoryFormat::Contiguous), once));
+  EXPECT_LT(difference(run(1, torch::MemoryFormat::ChannelsLast), once), 1e-6);  // the sums of std(g) differ
+  EXPECT_FALSE(same_bits(run(2, torch::MemoryFormat::Contiguous), once));
+}
+
+TEST(OgmGe, LeavesJointTrainingsGradientWithoutStrengthAndNoise) {
+  Bench bench(oracle()["cases"]["first_stronger"]);
+  const auto before = bench.gradients();
+  bench.run("alpha = 0.0\nenhancement = false\nparameters = \"all\"");
+  const auto after = bench.gradients();
+  for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(same_bits(after[i], before[i])) << i;
+}
+
+TEST(OgmGe, ModulatesInsideItsWindowAlone) {
+  for (const auto& [epoch, is_inside] : {std::pair{2, false}, {3, true}, {5, true}, {6, false}}) {
+    Bench bench(oracle()["cases"]["first_stronger"]);
+    bench.trainer.current_epoch = epoch;
+    const auto before = bench.gradients();
+    bench.run("alpha = 0.5\nwindow = [3, 5]");
+    EXPECT_EQ(!same_bits(bench.gradient(0, 0), before[0]), is_inside) << epoch;
+    EXPECT_EQ(!same_bits(bench.gradient(1, 0), before[3]), is_inside) << epoch;
+    EXPECT_EQ(bench.trainer.records.contains("kappa"), is_inside) << epoch;
+  }
+}
+
+TEST(OgmGe, ModulatesAllThatHasMoreThanOneDimensionWhenAsked) {
+  Bench bench(oracle()["cases"]["first_stronger"]);
+  const auto before = bench.gradients();
+  bench.run("alpha = 0.5\nenhancement = false\nparameters = \"all\"");
+  const auto kappa = bench.trainer.records["kappa"][0];
+  EXPECT_LT(difference(bench.gradient(0, 0), before[0] * kappa), 1e-6);
+  EXPECT_LT(difference(bench.gradient(0, 1), before[1] * kappa), 1e-6);
+  EXPECT_TRUE(same_bits(bench.gradient(0, 2), before[2]));
+}
+
+TEST(OgmGe, PassesOverParametersWithoutGradientOrDeviation) {
+  Bench bench(oracle()["cases"]["first_stronger"]);
+  auto& encoder = bench.trainer.network().encoder[0];
+  encoder = {torch::zeros({2, 1, 3, 3}).requires_grad_(), with_gradient(torch::full({1, 1, 1, 1}, 2.0))};
+  bench.run("alpha = 0.5");
+  EXPECT_FALSE(encoder[0].grad().defined());
+  EXPECT_LT(difference(encoder[1].grad(), 2 * bench.trainer.records["kappa"][0]), 1e-6);
+}
+
+std::string refused_encoder(const std::string& options, std::vector<Tensor> encoder) {
+  Bench bench(oracle()["cases"]["equal"]);
+  bench.trainer.network().encoder[1] = std::move(encoder);
+  try {
+    bench.run(options);
+  } catch (const poise::Error& error) {
+    EXPECT_EQ(error.fault(), poise::Fault::usage);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(OgmGe, RefusesAnEncoderThatItWouldLeaveAlone) {
+  const auto matrix = with_gradient(torch::randn({3, 3}));
+  EXPECT_EQ(refused_encoder("alpha = 0.5", {matrix}),
+            "ogm_ge modulates convolutions, and the encoder of 'image' has none: set modulation.parameters = "
+            "\"all\", "
+            "or choose another encoder");
+  EXPECT_EQ(refused_encoder("alpha = 0.5\nparameters = \"all\"", {matrix}), "");
+  EXPECT_EQ(
+      refused_encoder("alpha = 0.5\nparameters = \"all\"", {with_gradient(torch::randn({3}))}),
+      "ogm_ge modulates parameters of more than one dimension, and the encoder of 'image' has none: choose "
+      "another encoder");
+}
+
+TEST(OgmGe, DeclaresWhatItNeeds) {
+  const auto needs = make<poise::Modulation>("alpha = 0.5")->requirements(2);
+  EXPECT_EQ(needs.min_modalities, 2);
+  EXPECT_EQ(needs.max_modalities, 2);
+  EXPECT_TRUE(needs.additive_fusion);
+  EXPECT_EQ(needs.subsets_per_step, 1);
+}
+
+TEST(OgmGe, RefusesWhatItCannotUse) {
+  expect_refused<poise::Modulation>("", "alpha");
+  expect_refused<poise::Modulation>("alpha = -0.1", "alpha is -0.1");
+  expect_refused<poise::Modulation>("alpha = 0.5\nwindow = [5, 3]", "window");
+  expect_refused<poise::Modulation>("alpha = 0.5\nwindow = [5]", "window");
+  expect_refused<poise::Modulation>("alpha = 0.5\nparameters = \"some\"", "convolutions");
+  expect_refused<poise::Modulation>("alpha = 0.5\nenhance = false", "enhance");
+}
+
+}  // namespace
