@@ -1,0 +1,119 @@
+#include "training/optimizer.h"
+
+#include <cmath>
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "poise/error.h"
+
+namespace poise {
+namespace {
+
+TEST(Schedule, WarmUpThenCosineToZero) {
+  const TrainSettings::Schedule cosine{"cosine", 1, 0, 0};
+  // 4 steps an epoch, 5 epochs: 4 of warm-up, 16 of cosine.
+  EXPECT_DOUBLE_EQ(schedule_factor(cosine, 0, 4, 5), 0.25);
+  EXPECT_DOUBLE_EQ(schedule_factor(cosine, 3, 4, 5), 1);
+  EXPECT_DOUBLE_EQ(schedule_factor(cosine, 4, 4, 5), 1);
+  EXPECT_DOUBLE_EQ(schedule_factor(cosine, 8, 4, 5), (1 + std::sqrt(0.5)) / 2);
+  EXPECT_DOUBLE_EQ(schedule_factor(cosine, 12, 4, 5), 0.5);
+  EXPECT_NEAR(schedule_factor(cosine, 20, 4, 5), 0, 1e-15);
+}
+
+TEST(Schedule, StepFallsOnceAnInterval) {
+  const TrainSettings::Schedule step{"step", 0, 2, 0.1};
+  EXPECT_DOUBLE_EQ(schedule_factor(step, 0, 3, 9), 1);
+  EXPECT_DOUBLE_EQ(schedule_factor(step, 5, 3, 9), 1);
+  EXPECT_DOUBLE_EQ(schedule_factor(step, 6, 3, 9), 0.1);
+  EXPECT_DOUBLE_EQ(schedule_factor(step, 12, 3, 9), 0.01);
+}
+
+TrainSettings settings(const std::string& name) {
+  TrainSettings s{};
+  s.optimizer = {.name = name, .lr = 0.1, .momentum = 0.9, .nesterov = false, .weight_decay = 0.01,
+                 .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+  return s;
+}
+
+void never(std::int64_t /*step*/) { FAIL() << "all gradients are finite"; }
+
+/// One weight 1 with gradients 0.5 and then 0.25: the weight after two updates.
+double two_updates(const std::string& name) {
+  auto weight = at::ones({1}, at::kDouble).requires_grad_();
+  HostOptimizer optimizer(settings(name), {weight}, never);
+  for (const double gradient : {0.5, 0.25}) {
+    optimizer.zero();
+    (weight * gradient).sum().backward();
+    optimizer.step();
+  }
+  return weight.item<double>();
+}
+
+TEST(Optimizer, UpdatesAreThoseOfTheFormulas) {
+  // SGD: g' = g + wd w; v = m v + g'; w -= lr v.
+  const double v1 = 0.5 + 0.01;
+  const double w1 = 1 - 0.1 * v1;
+  const double v2 = 0.9 * v1 + 0.25 + 0.01 * w1;
+  EXPECT_NEAR(two_updates("sgd"), w1 - 0.1 * v2, 1e-14);
+  // Adam(W): m, s running means of g and g^2 with bias correction; w -= lr m^ / (sqrt(s^) + eps).
+  const auto adam = [](bool decoupled) {
+    double w = 1, m = 0, s = 0;
+    int t = 0;
+    for (double g : {0.5, 0.25}) {
+      ++t;
+      if (decoupled) w *= 1 - 0.1 * 0.01;
+      else g += 0.01 * w;
+      m = 0.9 * m + 0.1 * g;
+      s = 0.999 * s + 0.001 * g * g;
+      w -= 0.1 * (m / (1 - std::pow(0.9, t))) / (std::sqrt(s / (1 - std::pow(0.999, t))) + 1e-8);
+    }
+    return w;
+  };
+  EXPECT_NEAR(two_updates("adam"), adam(false), 1e-12);
+  EXPECT_NEAR(two_updates("adamw"), adam(true), 1e-12);
+}
+
+TEST(Optimizer, SavedStateGoesOnBitForBit) {
+  for (const std::string name : {"sgd", "adam", "adamw"}) {
+    const auto run = [&](bool restart) {
+      auto weight = at::linspace(-1, 1, 5, at::kFloat).requires_grad_();
+      auto optimizer = std::make_unique<HostOptimizer>(settings(name), std::vector<torch::Tensor>{weight}, never);
+      for (int i = 0; i < 4; ++i) {
+        if (restart && i == 2) {
+          const auto saved = optimizer->saved();
+          optimizer = std::make_unique<HostOptimizer>(settings(name), std::vector<torch::Tensor>{weight}, never);
+          optimizer->restore(saved, 2);
+        }
+        optimizer->set_rate_factor(1.0 / (1 + i));
+        optimizer->zero();
+        (weight * weight * weight).sum().backward();
+        optimizer->step();
+      }
+      return weight.detach();
+    };
+    EXPECT_TRUE(at::equal(run(false), run(true))) << name;
+  }
+}
+
+TEST(Optimizer, ClipsToTheNormAndNamesTheStepOfANaN) {
+  auto weight = at::zeros({2}, at::kDouble).requires_grad_();
+  auto s = settings("sgd");
+  s.optimizer.momentum = s.optimizer.weight_decay = 0;
+  s.clip = 1;
+  std::int64_t bad = -1;
+  HostOptimizer optimizer(s, {weight}, [&](std::int64_t step) {
+    bad = step;
+    throw Error("not finite");
+  });
+  weight.mutable_grad() = at::tensor({3.0, 4.0}, at::kDouble);
+  optimizer.step();
+  EXPECT_NEAR(weight[0].item<double>(), -0.1 * 3 / (5 + 1e-6), 1e-14);
+  weight.mutable_grad() = at::tensor({1.0, std::nan("")}, at::kDouble);
+  EXPECT_THROW(optimizer.step(), Error);
+  EXPECT_EQ(bad, 1);
+  EXPECT_TRUE(weight.isfinite().all().item<bool>()) << "the update must not happen";
+}
+
+}  // namespace
+}  // namespace poise

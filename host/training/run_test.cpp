@@ -1,0 +1,312 @@
+// A run on a data set of random vectors, with plugins that a test can look into.
+#include "training/run.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <functional>
+#include <sstream>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/nn/modules/linear.h>
+
+#include "poise/error.h"
+#include "poise/files.h"
+#include "poise/testing.h"
+
+namespace poise {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// Two modalities of 3 numbers around a point of their class.
+class Points : public Dataset {
+ public:
+  std::vector<Modality> modalities() const override {
+    return {{.name = "left", .shape = {3}}, {.name = "right", .shape = {3}}};
+  }
+  Task task() const override { return {.outputs = 2, .labels = {"a", "b"}}; }
+  std::vector<std::filesystem::path> files() const override { return {}; }
+  void build(const DatasetSpec& spec) override { spec_ = spec; }
+  std::int64_t size(Split split) const override { return split == Split::train ? 33 : 20; }
+  Batch fetch(Split split, const torch::Tensor& ids, std::uint64_t /*seed*/) const override {
+    Batch batch;
+    batch.ids = ids;
+    batch.targets = ids.remainder(2);
+    for (const int m : spec_.modalities) {
+      const auto angle = ids.to(at::kFloat) * (1.7F + static_cast<float>(m) + static_cast<float>(split));
+      batch.inputs.push_back(at::stack({angle.sin(), angle.cos(), batch.targets.to(at::kFloat) + angle.sin()}, 1));
+      if (m == poisoned) batch.inputs.back().masked_fill_(ids.eq(7).unsqueeze(1), std::nan(""));
+      batch.lengths.emplace_back();
+    }
+    return batch;
+  }
+  int poisoned = -1;
+
+ private:
+  DatasetSpec spec_;
+};
+
+class Linear : public Encoder {
+ public:
+  void build(const Modality& /*modality*/) override {
+    linear_ = register_module("linear", torch::nn::Linear(3, 4));
+  }
+  std::int64_t width() const override { return 4; }
+  torch::Tensor forward(const torch::Tensor& input, const torch::Tensor& /*lengths*/) override {
+    return at::tanh(linear_(input));
+  }
+  bool modes_agree() const override { return true; }
+  bool constant_when_absent() const override { return true; }
+
+ private:
+  torch::nn::Linear linear_{nullptr};
+};
+
+class Join : public Fusion {
+ public:
+  void build(const FusionSpec& spec) override {
+    head_ = register_module("head", torch::nn::Linear(4 * static_cast<int>(spec.widths.size()), 2));
+    set_role(head_->weight, Role::head);
+  }
+  FusionOutput forward(const std::vector<torch::Tensor>& features) override {
+    const auto feature = at::cat(features, 1);
+    return {head_(feature), feature};
+  }
+  bool modes_agree() const override { return true; }
+
+ private:
+  torch::nn::Linear head_{nullptr};
+};
+
+/// Uses every hook that decides what a step sees, and state of both kinds.
+class Scripted : public Modulation {
+ public:
+  std::function<void(const Batch&, Trainer&)> on_step;
+  std::optional<Plan> scripted_plan;
+  std::int64_t asked_passes = 1;
+  bool noisy = false;
+  std::vector<std::string> calls;
+
+  void begin(Trainer& /*trainer*/) override { calls.emplace_back("begin"); }
+  void begin_epoch(Trainer& /*trainer*/) override { calls.emplace_back("begin_epoch"); }
+  void end_epoch(Trainer& /*trainer*/) override { calls.emplace_back("end_epoch"); }
+  std::int64_t passes(Trainer& /*trainer*/) override { return asked_passes; }
+  std::optional<Plan> plan(Trainer& /*trainer*/) override { return scripted_plan; }
+  torch::Tensor loss(const Batch& batch, Trainer& trainer) override {
+    if (on_step) on_step(batch, trainer);
+    return Modulation::loss(batch, trainer);
+  }
+  void modulate(const Batch& /*batch*/, Trainer& trainer) override {
+    if (!noisy) return;
+    drawn_ = drawn_.defined() ? drawn_ + at::randn({2}) : at::randn({2});
+    strength_ += 0.1;
+    for (auto& parameter : trainer.network().parameters(Role::encoder, 1)) {
+      parameter.grad().mul_(strength_).add_(drawn_[0] * 0.01);
+    }
+    trainer.record("drawn", drawn_);
+  }
+  void visit(State& state) override {
+    state.scalar("strength", strength_);
+    state.tensor("drawn", drawn_);
+  }
+
+ private:
+  double strength_ = 1;
+  torch::Tensor drawn_;
+};
+
+class RunTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() /
+              ("poise-" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) + "-" +
+               std::to_string(::getpid()));
+    std::filesystem::create_directories(folder_);
+    fresh_plugins();
+    auto config = Config::parse("epochs = 3\nbatch_size = 8\noptimizer = { name = \"adam\", lr = 0.01 }");
+    request_.train = TrainSettings::read(config);
+    request_.folder = folder_;
+    request_.label = "test";
+    request_.seed = 4;
+    request_.identity = {{"hash", "h"}, {"label", "test"}};
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void fresh_plugins() {
+    const auto named = [](auto object, const char* name) {
+      return Loaded<typename decltype(object)::element_type>{object, {name, "1", "test.so"}};
+    };
+    points_ = std::make_shared<Points>();
+    scripted_ = std::make_shared<Scripted>();
+    plugins_ = {named(std::static_pointer_cast<Dataset>(points_), "points"),
+                {0, 1},
+                {named(std::shared_ptr<Encoder>(std::make_shared<Linear>()), "linear"),
+                 named(std::shared_ptr<Encoder>(std::make_shared<Linear>()), "linear")},
+                named(std::shared_ptr<Fusion>(std::make_shared<Join>()), "join"),
+                named(std::static_pointer_cast<Modulation>(scripted_), "scripted")};
+  }
+
+  Outcome run() {
+    Progress progress(1, true);
+    return train(request_, plugins_, progress);
+  }
+  std::string failure() {
+    try {
+      run();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+  nlohmann::json result() const { return nlohmann::json::parse(read_file(folder_ / "result.json")); }
+
+  std::filesystem::path folder_;
+  std::shared_ptr<Points> points_;
+  std::shared_ptr<Scripted> scripted_;
+  RunPlugins plugins_;
+  RunRequest request_;
+};
+
+TEST_F(RunTest, CallsTheHooksInOrderAndVisitsEverySampleOnceAnEpoch) {
+  std::vector<std::int64_t> visits(33, 0);
+  std::vector<std::int64_t> sizes;
+  scripted_->on_step = [&](const Batch& batch, Trainer& trainer) {
+    if (trainer.epoch() == 1) sizes.push_back(batch.size());
+    for (std::int64_t i = 0; i < batch.size(); ++i) ++visits[static_cast<std::size_t>(batch.ids[i].item<std::int64_t>())];
+  };
+  EXPECT_EQ(run(), Outcome::finished);
+  EXPECT_EQ(scripted_->calls, (std::vector<std::string>{"begin", "begin_epoch", "end_epoch", "begin_epoch",
+                                                        "end_epoch", "begin_epoch", "end_epoch"}));
+  EXPECT_THAT(visits, ::testing::Each(3));
+  EXPECT_EQ(sizes, (std::vector<std::int64_t>{8, 8, 8, 9})) << "33 = 4 * 8 + 1: the last one joins";
+  EXPECT_EQ(result().at("cost").at("steps"), 12);
+  EXPECT_EQ(result().at("parameters"), 2 * (3 * 4 + 4) + 8 * 2 + 2);
+}
+
+TEST_F(RunTest, APlanDecidesOrderRepeatsMasksAndWeights) {
+  Plan plan;
+  plan.ids = at::tensor({5, 5, 2, 9, 0, 1}, at::kLong);
+  plan.present = at::tensor({3, 1, 2, 3, 0, 3}, at::kLong);
+  plan.weights = at::tensor({1.0F, 0.5F, 2.0F, 1.0F, 1.0F, 0.0F});
+  scripted_->scripted_plan = plan;
+  scripted_->asked_passes = 2;
+  int steps = 0;
+  scripted_->on_step = [&](const Batch& batch, Trainer& trainer) {
+    ++steps;
+    EXPECT_TRUE(at::equal(batch.ids, plan.ids));
+    for (const int m : {0, 1}) {
+      const auto shown = batch.inputs[static_cast<std::size_t>(m)].abs().sum(1) > 0;
+      EXPECT_TRUE(at::equal(shown, plan.present.bitwise_right_shift(m).bitwise_and(1).to(at::kBool))) << m;
+    }
+    const auto& objective = trainer.objective();
+    const auto logits = trainer.network().logits(batch);
+    EXPECT_NEAR(objective.loss(logits, batch).item<double>(),
+                (objective.losses(logits, batch.targets) * plan.weights).sum().item<double>() / 6, 1e-6);
+  };
+  run();
+  EXPECT_EQ(steps, 3 * 2);
+}
+
+TEST_F(RunTest, StopsAfterAStepAndGoesOnBitForBit) {
+  // Stops nowhere, then after each of the 12 steps in turn; Ctrl-C is process-wide, so each run is a child.
+  const auto in_child = [&](int stop_after, bool resume) {
+    const pid_t child = fork();
+    if (child == 0) {
+      fresh_plugins();
+      scripted_->noisy = true;
+      int steps = 0;
+      scripted_->on_step = [&](const Batch&, Trainer&) {
+        if (++steps == stop_after && !resume) request_stop();
+      };
+      at::set_num_threads(1);
+      _exit(run() == Outcome::finished ? 10 : 11);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status);
+  };
+  const auto outputs = [&] {
+    std::string metrics = read_file(folder_ / "metrics.jsonl");
+    std::string without_seconds;
+    std::istringstream lines(metrics);
+    for (std::string line; std::getline(lines, line);) {
+      auto json = nlohmann::json::parse(line);
+      json.erase("epoch_seconds");
+      without_seconds += json.dump();
+    }
+    auto json = result();
+    for (const char* name : {"first_step_seconds", "train_seconds", "total_seconds", "peak_memory_mib"}) {
+      json["cost"].erase(name);
+    }
+    return without_seconds + json.dump() + read_file(folder_ / "weights.safetensors");
+  };
+  ASSERT_EQ(in_child(0, false), 10);
+  const std::string expected = outputs();
+  for (int stop = 1; stop <= 12; ++stop) {
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    ASSERT_EQ(in_child(stop, false), 11) << stop;
+    ASSERT_EQ(in_child(0, true), 10) << stop;
+    EXPECT_TRUE(outputs() == expected) << "stopped after step " << stop;
+  }
+}
+
+TEST_F(RunTest, NamesTheModalityAndTheStepOfANaN) {
+  points_->poisoned = 1;
+  EXPECT_THAT(failure(), ::testing::AllOf(HasSubstr("the loss is nan in epoch 1, step "),
+                                          HasSubstr("the input of 'right' is the first that is not finite")));
+  EXPECT_FALSE(is_finished(folder_));
+
+  fresh_plugins();
+  scripted_->on_step = [](const Batch&, Trainer& trainer) {
+    const torch::NoGradGuard no_gradients;
+    if (trainer.step() == 2) trainer.network().parameters(Role::encoder, 0)[0].fill_(std::nan(""));
+  };
+  EXPECT_THAT(failure(), ::testing::AllOf(HasSubstr("the loss is nan in epoch 1, step 3: "),
+                                          HasSubstr("the features of 'left' are not finite")));
+}
+
+TEST_F(RunTest, KeepsTheBestEpochByValidation) {
+  // After epoch 2 the weights are spoiled: the last epoch is not the best.
+  scripted_->on_step = [](const Batch&, Trainer& trainer) {
+    const torch::NoGradGuard no_gradients;
+    if (trainer.epoch() == 2) trainer.network().parameters(Role::head)[0].zero_();
+  };
+  run();
+  std::istringstream lines(read_file(folder_ / "metrics.jsonl"));
+  std::vector<nlohmann::json> epochs;
+  for (std::string line; std::getline(lines, line);) epochs.push_back(nlohmann::json::parse(line));
+  ASSERT_EQ(epochs.size(), 3U);
+  const int best = result().at("best_epoch");
+  EXPECT_LT(best, 3);
+  for (const auto& epoch : epochs) {
+    EXPECT_LE(epoch.at("validation_accuracy"), result().at("validation").at("accuracy"));
+  }
+  EXPECT_EQ(result().at("validation").at("accuracy"),
+            epochs[static_cast<std::size_t>(best - 1)].at("validation_accuracy"));
+}
+
+class NeedsMore : public Modulation {
+  Requirements requirements(int /*modalities*/) const override {
+    return {.min_modalities = 3, .max_modalities = 3};
+  }
+};
+class NeedsShares : public Modulation {
+  Requirements requirements(int /*modalities*/) const override { return {.additive_fusion = true}; }
+};
+
+TEST_F(RunTest, RefusesWhatDoesNotFitTogether) {
+  plugins_.modulation.object = std::make_shared<NeedsMore>();
+  EXPECT_EQ(failure(), "modulation scripted needs exactly 3 modalities, and this run has 2.");
+  plugins_.modulation.object = std::make_shared<NeedsShares>();
+  EXPECT_THAT(failure(), ::testing::AllOf(HasSubstr("modulation scripted needs an additive fusion"),
+                                          HasSubstr("fusion join is not additive.")));
+}
+
+}  // namespace
+}  // namespace poise

@@ -1,0 +1,140 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "poise/state.h"
+#include "poise/trainer.h"
+
+/// Stand-ins for what the host implements, to test a modulation's arithmetic on numbers that a test chooses.
+namespace poise::testing {
+
+/// Cross-entropy and arg-max, written out.
+class PlainObjective : public Objective {
+ public:
+  torch::Tensor loss(const torch::Tensor& logits, const Batch& batch) const override {
+    return losses(logits, batch.targets).mean();
+  }
+  torch::Tensor losses(const torch::Tensor& logits, const torch::Tensor& targets) const override {
+    return -at::log_softmax(logits, -1).gather(-1, targets.unsqueeze(-1)).squeeze(-1);
+  }
+  torch::Tensor score(const torch::Tensor& logits, const torch::Tensor& targets) const override {
+    return at::softmax(logits, -1).gather(-1, targets.unsqueeze(-1)).squeeze(-1);
+  }
+  torch::Tensor correct(const torch::Tensor& logits, const torch::Tensor& targets) const override {
+    return logits.argmax(-1).eq(targets);
+  }
+};
+
+/// A network whose logits, shares and parameters are set by the test.
+class FixedLogits : public Network {
+ public:
+  explicit FixedLogits(int modalities) : modalities_(modalities) {
+    for (int m = 0; m < modalities; ++m) names_.push_back(std::to_string(m));
+  }
+
+  /// Shows `z` [2^k - 1, B, C], row S - 1 for the subset with bits S; returns the leaf whose gradient is looked
+  /// at.
+  torch::Tensor show(const torch::Tensor& z) {
+    z_ = z.clone().requires_grad_();
+    return z_;
+  }
+
+  int modalities() const override { return modalities_; }
+  std::int64_t outputs() const override { return z_.size(2); }
+  const std::string& modality_name(int m) const override { return names_.at(static_cast<std::size_t>(m)); }
+  std::int64_t width(int /*m*/) const override { return 1; }
+  bool additive() const override { return !shares.empty(); }
+  const std::vector<torch::Tensor>& encode(const Batch& /*batch*/) override { return features_; }
+  torch::Tensor logits(const Batch& /*batch*/) override { return z_[-1]; }
+  torch::Tensor logits(const Batch& /*batch*/, const std::vector<Subset>& subsets) override {
+    std::vector<torch::Tensor> rows;
+    for (const Subset s : subsets) rows.push_back(z_[static_cast<std::int64_t>(s.bits) - 1]);
+    return at::stack(rows);
+  }
+  torch::Tensor feature(const Batch& /*batch*/) override { return {}; }
+  torch::Tensor share(const Batch& /*batch*/, int m) override { return shares.at(static_cast<std::size_t>(m)); }
+  std::vector<torch::Tensor> parameters() const override { return {head_weight, encoder_parameter}; }
+  std::vector<torch::Tensor> parameters(Role role) const override {
+    return {role == Role::head ? head_weight : encoder_parameter};
+  }
+  std::vector<torch::Tensor> parameters(Role role, int m) const override {
+    if (role == Role::encoder && !encoder_parameters.empty()) {
+      return encoder_parameters.at(static_cast<std::size_t>(m));
+    }
+    return parameters(role);
+  }
+
+  std::vector<torch::Tensor> shares;                           ///< per modality [B, C]
+  std::vector<std::vector<torch::Tensor>> encoder_parameters;  ///< per modality
+  torch::Tensor head_weight = at::zeros({4, 3}, at::kDouble).requires_grad_();
+  torch::Tensor encoder_parameter = at::zeros({5}, at::kDouble).requires_grad_();
+
+ private:
+  int modalities_;
+  std::vector<std::string> names_;
+  std::vector<torch::Tensor> features_;
+  torch::Tensor z_;
+};
+
+/// Keeps the last value of every record. Updates nothing.
+class RecordingTrainer : public Trainer {
+ public:
+  explicit RecordingTrainer(Network& network) : network_(network) {}
+
+  Network& network() override { return network_; }
+  const Objective& objective() override { return objective_; }
+  Optimizer& optimizer() override { return optimizer_; }
+  std::int64_t epoch() const override { return epoch_; }
+  std::int64_t epochs() const override { return 100; }
+  std::int64_t step() const override { return 0; }
+  void backward(const torch::Tensor& loss) override { loss.backward(); }
+  void record(const std::string& name, const torch::Tensor& value) override {
+    recorded[name] = value.detach().to(at::kDouble);
+  }
+
+  std::map<std::string, torch::Tensor> recorded;
+  std::int64_t epoch_ = 0;
+
+ private:
+  class NoUpdates : public Optimizer {
+    void zero() override {}
+    void step() override {}
+  };
+  Network& network_;
+  PlainObjective objective_;
+  NoUpdates optimizer_;
+};
+
+/// Holds what visit() stores and gives it back, scalars and tensors at different times as the host does.
+class StoredState : public State {
+ public:
+  void scalar(const std::string& name, double& value) override { exchange(numbers_, name, value, !tensors_now); }
+  void scalar(const std::string& name, std::int64_t& value) override {
+    exchange(integers_, name, value, !tensors_now);
+  }
+  void tensor(const std::string& name, torch::Tensor& value) override {
+    if (!restoring && value.defined()) tensors_[name] = value.clone();
+    if (restoring && tensors_now) value = tensors_.at(name).clone();
+  }
+
+  bool restoring = false;
+  bool tensors_now = false;
+
+ private:
+  template <class Value>
+  void exchange(std::map<std::string, Value>& kept, const std::string& name, Value& value, bool now) {
+    if (!restoring) kept[name] = value;
+    if (restoring && now) value = kept.at(name);
+  }
+
+  std::map<std::string, double> numbers_;
+  std::map<std::string, std::int64_t> integers_;
+  std::map<std::string, torch::Tensor> tensors_;
+};
+
+}  // namespace poise::testing
