@@ -75,7 +75,7 @@ std::string HashCache::cached(const std::string& key, const std::string& stamp,
                               const std::function<std::string()>& compute) {
   const auto found = entries_.find(key);
   if (found != entries_.end() && found->second.stamp == stamp) return found->second.hash;
-  const std::string hash = compute();
+  std::string hash = compute();
   entries_[key] = {stamp, hash};
   changed_ = true;
   return hash;

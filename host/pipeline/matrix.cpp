@@ -70,11 +70,11 @@ bool matches(const toml::node& pattern, const toml::node& value) {
     return plugin != nullptr && toml_text(*plugin) == toml_text(pattern);
   }
   if (!pattern.is_table()) return false;
-  for (const auto& [key, wanted] : *pattern.as_table()) {
-    const toml::node* given = table->get(key.str());
-    if (given == nullptr || !matches(wanted, *given)) return false;
-  }
-  return true;
+  const toml::table& wanted = *pattern.as_table();
+  return std::all_of(wanted.begin(), wanted.end(), [&](const auto& entry) {
+    const toml::node* given = table->get(entry.first.str());
+    return given != nullptr && matches(entry.second, *given);
+  });
 }
 
 /// What an `exclude` entry says: axis by axis the value that it means.
@@ -83,6 +83,7 @@ using Pattern = std::vector<std::pair<std::size_t, const toml::node*>>;
 void collect_pattern(const toml::table& entry, const std::string& prefix, const std::vector<Axis>& axes,
                      Pattern& pattern) {
   std::vector<std::string> names;
+  names.reserve(axes.size());
   for (const auto& axis : axes) names.push_back(axis.path);
   for (const auto& [key, node] : entry) {
     const std::string path = prefix + std::string(key.str());
