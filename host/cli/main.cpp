@@ -23,12 +23,9 @@ std::string version() {
 
 int status_of(poise::Fault fault) {
   switch (fault) {
-    case poise::Fault::run:
-      return 1;
-    case poise::Fault::usage:
-      return 2;
-    case poise::Fault::plugin:
-      return 3;
+    case poise::Fault::run: return 1;
+    case poise::Fault::usage: return 2;
+    case poise::Fault::plugin: return 3;
   }
   return 1;
 }
@@ -44,7 +41,6 @@ int fail(const std::string& sentence, int status) {
 int main(int argc, char** argv) {
   CLI::App app("Trains multi-modal models whose modalities compete, and keeps them in balance.", "poise");
   app.set_version_flag("--version", version, "Versions of host, SDK and LibTorch, and the ABI");
-  app.require_subcommand(1);
   int status = 0;
   poise::add_run(app, status);
   poise::add_check(app, status);
@@ -53,6 +49,9 @@ int main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+    // Not CLI11's own require_subcommand(), which hides the name of a verb that does not exist.
+    if (app.get_subcommands().empty())
+      return fail("a verb is missing. Run with --help for more information.", 2);
     return status;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version

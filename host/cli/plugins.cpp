@@ -196,7 +196,10 @@ void add_plugins(CLI::App& app, int& status) {
   };
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* plugins = app.add_subcommand("plugins", "What is installed, and whether it can be used here");
-  plugins->require_subcommand(1);
+  plugins->callback([plugins] {
+    if (plugins->get_subcommands().empty())
+      throw Error("say 'plugins list' or 'plugins info NAME'.", Fault::usage);
+  });
   plugins->add_option("--plugin-dir", arguments->folders, "Search this folder first (may be repeated)")
       ->check(CLI::ExistingDirectory)
       ->allow_extra_args(false);

@@ -1,8 +1,11 @@
 #include "plugins/loader.h"
 
 #include <cxxabi.h>
+#include <elf.h>
 
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <set>
@@ -24,12 +27,22 @@ namespace fs = std::filesystem;
               Fault::plugin);
 }
 
-bool begins_like_a_library(const fs::path& file) {
-  char magic[4] = {};
-  std::ifstream(file, std::ios::binary).read(magic, sizeof(magic));
-  return std::string(magic, sizeof(magic)) ==
-         "\x7f"
-         "ELF";
+/// What is wrong with the file as a library, "" when it may be opened. The dynamic linker maps what the program
+/// headers promise without asking whether the file has it: a cut-off library would end the process.
+std::string damage(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  Elf64_Ehdr header{};
+  stream.read(reinterpret_cast<char*>(&header), sizeof(header));
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return "is not a shared library";
+  const std::uintmax_t size = fs::file_size(file);
+  stream.seekg(static_cast<std::streamoff>(header.e_phoff));
+  for (int i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment{};
+    stream.read(reinterpret_cast<char*>(&segment), sizeof(segment));
+    const bool is_there = segment.p_offset <= size && segment.p_filesz <= size - segment.p_offset;
+    if (!stream || (segment.p_type == PT_LOAD && !is_there)) return "is cut off";
+  }
+  return "";
 }
 
 std::string demangled(const std::string& symbol) {
@@ -118,8 +131,8 @@ void check_identity(const Entry& entry, const fs::path& file, const PoisePlugin&
 
 /// Opens the library of `entry` and finds its declaration; `file` is its canonical path.
 const PoisePlugin& open_library(const Entry& entry, const fs::path& file) {
-  if (!begins_like_a_library(file)) {
-    refuse(entry, file.string() + " is not a shared library; install the plugin again.");
+  if (const std::string problem = damage(file); !problem.empty()) {
+    refuse(entry, file.string() + " " + problem + "; install the plugin again.");
   }
   // Never freed: a plugin is not unloaded, not even at exit.
   auto* library = new boost::dll::shared_library();

@@ -1,6 +1,7 @@
 #include "poise/config.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <sstream>
 
@@ -20,15 +21,15 @@ struct Config::Impl {
 
 namespace {
 
-/// A number as a person writes it: as few digits as give the value back.
+/// A number as a person writes it: as few digits as give the value back, with an exponent only where zeros would
+/// hide the size.
 std::string written(double value) {
-  for (int digits = 1; digits <= 17; ++digits) {
-    std::ostringstream text;
-    text.precision(digits);
-    text << value;
-    if (std::stod(text.str()) == value || !std::isfinite(value)) return text.str();
-  }
-  return "";
+  const double size = std::abs(value);
+  const bool is_plain = size == 0 || (size >= 1e-5 && size < 1e15);
+  char text[40];
+  const auto end = std::to_chars(text, text + sizeof(text), value,
+                                 is_plain ? std::chars_format::fixed : std::chars_format::general);
+  return {text, end.ptr};
 }
 
 std::string quoted(const std::string& text) { return "\"" + text + "\""; }
@@ -85,7 +86,8 @@ void check_range(const Config::Impl& impl, const std::string& key, const toml::n
   if (value >= range.min && value <= range.max) return;  // NaN is refused
   std::string wanted = described(range);
   if (wanted.empty()) wanted = "a number";
-  refuse(node, dotted(impl, key) + " is " + written(value) + ", but must be " + wanted + " (" + meaning + ").");
+  refuse(node,
+         dotted(impl, key) + " is " + written(value) + ", but must be " + wanted + " (" + meaning + ").");
 }
 
 [[noreturn]] void wrong_type(const Config::Impl& impl, const std::string& key, const toml::node& node,
@@ -149,7 +151,9 @@ double Config::number(const std::string& key, double default_value, Range range,
 
 double Config::number(const std::string& key, Required, Range range, const std::string& meaning) {
   const Option option{key, "number", "", true, described(range), meaning};
-  const double placeholder = std::isfinite(range.min) ? range.min : std::isfinite(range.max) ? range.max : 0.0;
+  const double placeholder = std::isfinite(range.min)   ? range.min
+                             : std::isfinite(range.max) ? range.max
+                                                        : 0.0;
   return read_number(*impl_, option, declare(*impl_, option), placeholder, range);
 }
 
@@ -172,7 +176,8 @@ bool Config::boolean(const std::string& key, bool default_value, const std::stri
   return *node->value<bool>();
 }
 
-std::string Config::text(const std::string& key, const std::string& default_value, const std::string& meaning) {
+std::string Config::text(const std::string& key, const std::string& default_value,
+                         const std::string& meaning) {
   const Option option{key, "text", quoted(default_value), false, "", meaning};
   return read_text(*impl_, option, declare(*impl_, option), default_value);
 }
@@ -275,12 +280,11 @@ void Config::finish() const {
     const toml::source_region& source = key.source();
     std::string position = where(node);
     if (source.path && !source.path->starts_with("--set")) {
-      position = *source.path + ":" + std::to_string(source.begin.line) + ":" +
-                 std::to_string(source.begin.column);
+      position =
+          *source.path + ":" + std::to_string(source.begin.line) + ":" + std::to_string(source.begin.column);
     }
     throw Error((position.empty() ? "" : position + ": ") + "unknown key " + dotted(*impl_, name) +
-                    did_you_mean(name, impl_->read) +
-                    (impl_->read.empty() ? " It has no options." : ""),
+                    did_you_mean(name, impl_->read) + (impl_->read.empty() ? " It has no options." : ""),
                 Fault::usage);
   }
   for (const auto& [key, child] : impl_->tables) Config(child).finish();
