@@ -68,7 +68,7 @@ std::vector<std::string> with_fault(const std::string& fault, int at, const std:
           "ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0"};
 }
 
-const std::vector<std::string> command = {"run", "small.toml", "--threads", "2"};
+const std::vector<std::string> command = {"run", "small.toml", "--threads", "1"};
 
 class Kill : public testing::Test {
  protected:
