@@ -11,7 +11,6 @@
 #include <cmath>
 #include <string>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include <torch/nn/modules/conv.h>
@@ -58,10 +57,10 @@ class LeNet : public poise::Encoder {
     while (std::min(H, W) >= 2 * smallest_map) {
       const std::size_t i = convolutions_.size();
       const std::int64_t filters = channels_ << std::min<std::size_t>(i, 2);
-      auto options = i == 0 ? torch::nn::Conv2dOptions(C, filters, 5).stride(first_stride).padding(2)
-                            : torch::nn::Conv2dOptions(C, filters, 3).padding(1);
-      convolutions_.push_back(
-          register_module("convolution" + std::to_string(i + 1), torch::nn::Conv2d(std::move(options))));
+      const auto options = i == 0 ? torch::nn::Conv2dOptions(C, filters, 5).stride(first_stride).padding(2)
+                                  : torch::nn::Conv2dOptions(C, filters, 3).padding(1);
+      convolutions_.emplace_back(
+          register_module("convolution" + std::to_string(i + 1), torch::nn::Conv2d(options)));
       initialise(convolutions_.back());
       C = filters;
       H /= 2;

@@ -5,7 +5,7 @@ namespace {
 using namespace poise::testing;
 using Shape = std::vector<std::int64_t>;
 
-const std::string options = "width = 24\nchannels = 4";
+constexpr const char* options = "width = 24\nchannels = 4";
 
 class LeNetOnImages : public ::testing::TestWithParam<Shape> {};
 
@@ -93,9 +93,9 @@ TEST(LeNet, HasTheGradientOfFiniteDifferences) {
     auto flat = parameter->view(-1);
     for (const std::int64_t i : {std::int64_t{0}, flat.size(0) / 2, flat.size(0) - 1}) {
       flat[i] += h;
-      const double above = value().item<double>();
+      const auto above = value().item<double>();
       flat[i] -= 2 * h;
-      const double below = value().item<double>();
+      const auto below = value().item<double>();
       flat[i] += h;
       EXPECT_NEAR((above - below) / (2 * h), parameter->grad().view(-1)[i].item<double>(), 1e-7)
           << parameter.key() << ' ' << i;

@@ -79,7 +79,7 @@ class ResNet18 : public poise::Encoder {
     for (const std::int64_t out : {64, 128, 256, 512}) {
       for (const bool is_first : {true, false}) {
         const std::int64_t stride = is_first && out != 64 ? 2 : 1;
-        blocks_.push_back(
+        blocks_.emplace_back(
             register_module("block" + std::to_string(blocks_.size() + 1), Block(in, out, stride)));
         in = out;
       }

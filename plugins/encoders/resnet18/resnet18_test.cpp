@@ -92,7 +92,7 @@ TEST(ResNet18, StartsAsPublished) {
     if (value.dim() == 4) {
       // kaiming_normal, fan out: variance 2 / (C_out h w). Five standard errors are allowed.
       const auto n = static_cast<double>(value.numel());
-      const auto scaled = value * std::sqrt(static_cast<double>(value.numel() / value.size(1)) / 2);
+      const auto scaled = value * std::sqrt(n / static_cast<double>(value.size(1)) / 2);
       EXPECT_NEAR(scaled.std().item<double>(), 1, 5 / std::sqrt(2 * n)) << parameter.key();
       EXPECT_NEAR(scaled.mean().item<double>(), 0, 5 / std::sqrt(n)) << parameter.key();
     } else if (parameter.key().ends_with("weight")) {

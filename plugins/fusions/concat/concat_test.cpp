@@ -7,8 +7,10 @@ namespace {
 
 using namespace poise::testing;
 
-const poise::FusionSpec three = {
-    .modalities = {"audio", "image", "text"}, .widths = {5, 3, 7}, .task = {.outputs = 4, .labels = {}}};
+poise::FusionSpec three() {
+  return {
+      .modalities = {"audio", "image", "text"}, .widths = {5, 3, 7}, .task = {.outputs = 4, .labels = {}}};
+}
 
 std::shared_ptr<poise::Fusion> fusion_of(const poise::FusionSpec& spec) {
   torch::manual_seed(1);
@@ -19,12 +21,13 @@ std::shared_ptr<poise::Fusion> fusion_of(const poise::FusionSpec& spec) {
 
 std::vector<torch::Tensor> features_of(const poise::FusionSpec& spec, torch::Dtype type) {
   std::vector<torch::Tensor> features;
+  features.reserve(spec.widths.size());
   for (const auto width : spec.widths) features.push_back(torch::randn({6, width}, type));
   return features;
 }
 
 TEST(Concat, StartsAsLinearOnTheConcatenation) {
-  const auto fusion = fusion_of(three);
+  const auto fusion = fusion_of(three());
   torch::manual_seed(1);
   const torch::nn::Linear linear(15, 4);
   const auto parameters = fusion->named_parameters();
@@ -37,12 +40,12 @@ TEST(Concat, StartsAsLinearOnTheConcatenation) {
 TEST(Concat, EqualsLinearOnTheConcatenation) {
   for (const auto& [type, tolerance] :
        {std::pair{torch::kFloat32, 1e-6}, std::pair{torch::kFloat64, 1e-12}}) {
-    const auto fusion = fusion_of(three);
+    const auto fusion = fusion_of(three());
     torch::manual_seed(1);
     torch::nn::Linear linear(15, 4);
     fusion->to(type);
     linear->to(type);
-    auto features = features_of(three, type);
+    auto features = features_of(three(), type);
     for (auto& feature : features) feature.requires_grad_();
     const auto whole = torch::cat(features, 1).detach().requires_grad_();
 
@@ -66,17 +69,17 @@ TEST(Concat, EqualsLinearOnTheConcatenation) {
 }
 
 TEST(Concat, HasSharesThatSumToTheLogits) {
-  const auto fusion = fusion_of(three);
+  const auto fusion = fusion_of(three());
   fusion->to(torch::kFloat64);
   EXPECT_TRUE(fusion->additive());
-  const auto features = features_of(three, torch::kFloat64);
+  const auto features = features_of(three(), torch::kFloat64);
   auto sum = torch::zeros({6, 4}, torch::kFloat64);
   for (int m = 0; m < 3; ++m) sum += fusion->share(m, features[static_cast<std::size_t>(m)]);
   EXPECT_LT(difference(sum, fusion->forward(features).logits), 1e-12);
 }
 
 TEST(Concat, HasSharesWithTheirOwnParameters) {
-  const auto fusion = fusion_of(three);
+  const auto fusion = fusion_of(three());
   fusion->share(1, torch::randn({6, 3})).square().sum().backward();
   const auto parameters = fusion->named_parameters();
   EXPECT_GT(parameters["weight_image"].grad().abs().max().item<double>(), 0);
@@ -86,7 +89,7 @@ TEST(Concat, HasSharesWithTheirOwnParameters) {
 }
 
 TEST(Concat, SaysWhatItsParametersAreFor) {
-  const auto fusion = fusion_of(three);
+  const auto fusion = fusion_of(three());
   const auto parameters = fusion->named_parameters();
   const auto& roles = fusion->roles();
   ASSERT_EQ(roles.size(), 4U);
@@ -100,19 +103,20 @@ TEST(Concat, SaysWhatItsParametersAreFor) {
 }
 
 TEST(Concat, ComputesTheSameInBothModesAndForOneRow) {
-  const auto fusion = fusion_of(three);
+  const auto fusion = fusion_of(three());
   EXPECT_TRUE(fusion->modes_agree());
-  const auto features = features_of(three, torch::kFloat32);
+  const auto features = features_of(three(), torch::kFloat32);
   const auto training = fusion->forward(features).logits;
   fusion->eval();
   EXPECT_TRUE(same_bits(fusion->forward(features).logits, training));
   std::vector<torch::Tensor> row;
+  row.reserve(features.size());
   for (const auto& feature : features) row.push_back(feature.narrow(0, 4, 1));
   EXPECT_LT(difference(fusion->forward(row).logits, training.narrow(0, 4, 1)), 1e-6);
 }
 
 TEST(Concat, TakesOneModality) {
-  const auto fusion = fusion_of({.modalities = {"audio"}, .widths = {5}, .task = three.task});
+  const auto fusion = fusion_of({.modalities = {"audio"}, .widths = {5}, .task = three().task});
   const auto feature = torch::randn({6, 5});
   EXPECT_TRUE(same_bits(fusion->forward({feature}).logits, fusion->share(0, feature)));
 }

@@ -6,11 +6,12 @@ namespace {
 
 using namespace poise::testing;
 
-const std::string small = "hidden = 6\nfeatures = 5";
-const poise::FusionSpec two = {
-    .modalities = {"audio", "image"}, .widths = {3, 4}, .task = {.outputs = 2, .labels = {}}};
+constexpr const char* small = "hidden = 6\nfeatures = 5";
+poise::FusionSpec two() {
+  return {.modalities = {"audio", "image"}, .widths = {3, 4}, .task = {.outputs = 2, .labels = {}}};
+}
 
-std::shared_ptr<poise::Fusion> fusion_of(const std::string& options, const poise::FusionSpec& spec = two) {
+std::shared_ptr<poise::Fusion> fusion_of(const std::string& options, const poise::FusionSpec& spec = two()) {
   torch::manual_seed(4);
   auto fusion = make<poise::Fusion>(options);
   fusion->build(spec);
@@ -52,7 +53,7 @@ std::pair<torch::Tensor, torch::Tensor> reference(const poise::Fusion& fusion,
 
 TEST(Maxout, ComputesThePublishedFormula) {
   const torch::NoGradGuard no_grad;
-  const auto fusion = fusion_of(small + "\ndropout = 0.0");
+  const auto fusion = fusion_of(std::string(small) + "\ndropout = 0.0");
   fusion->to(torch::kFloat64);
   // Small features, so that eps matters.
   auto features = features_of(8, torch::kFloat64);

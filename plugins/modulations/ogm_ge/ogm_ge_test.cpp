@@ -156,7 +156,7 @@ TEST(OgmGe, HasTheOraclesCoefficients) {
 /// Mean of every entry and deviation of all of them over many draws, against the oracle's.
 TEST(OgmGe, AddsTheOraclesNoise) {
   const auto values = oracle();
-  constexpr int draws = 3000;
+  constexpr int draws = 1000;
   for (const auto& expected : values["noise"]) {
     Bench bench(values["cases"]["first_stronger"]);
     // With alpha 0.8 this case has the oracle's two coefficients: 0.16 for the first modality, 1 for the second.
