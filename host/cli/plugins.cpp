@@ -117,7 +117,7 @@ Details examine(const Entry& entry) {
   std::error_code ignored;
   if (std::filesystem::is_regular_file(entry.manifest.library(), ignored)) {
     details.library = entry.manifest.library().string();
-    details.sha256 = sha256(read_file(entry.manifest.library()));
+    details.sha256 = sha256_file(entry.manifest.library());
   }
   return details;
 }

@@ -284,7 +284,7 @@ void Config::finish() const {
           *source.path + ":" + std::to_string(source.begin.line) + ":" + std::to_string(source.begin.column);
     }
     throw Error((position.empty() ? "" : position + ": ") + "unknown key " + dotted(*impl_, name) +
-                    did_you_mean(name, impl_->read) + (impl_->read.empty() ? " It has no options." : ""),
+                    (impl_->read.empty() ? "; there are no options here" : did_you_mean(name, impl_->read)),
                 Fault::usage);
   }
   for (const auto& [key, child] : impl_->tables) Config(child).finish();
