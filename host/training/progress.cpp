@@ -2,17 +2,14 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <iostream>
 
 #include <fmt/format.h>
 
+#include "training/clock.h"
+
 namespace poise {
 namespace {
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 std::string duration(double seconds) {
   const auto whole = static_cast<std::int64_t>(seconds + 0.5);

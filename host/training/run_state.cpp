@@ -1,19 +1,15 @@
 #include "training/run_state.h"
 
-#include <chrono>
 #include <mutex>
 
 #include <ATen/ATen.h>
 
 #include "poise/error.h"
 #include "poise/files.h"
+#include "training/clock.h"
 
 namespace poise {
 namespace {
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 const std::string network_prefix = "network.";
 const std::string record_prefix = "record.";
