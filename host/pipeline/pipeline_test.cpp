@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -26,6 +27,8 @@ class PipelineTest : public testing::Test {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     file_ = folder_ / "p.toml";
+    ::setenv("XDG_DATA_HOME", folder_.c_str(), 1);  // the user's own plugins play no part
+    ::unsetenv("POISE_PLUGIN_PATH");
   }
   void TearDown() override { fs::remove_all(folder_); }
 
@@ -127,6 +130,13 @@ TEST_F(PipelineTest, ResolvesPathsAgainstTheFileThatNamesThem) {
             (folder_ / "digits").string());
 }
 
+TEST_F(PipelineTest, SearchesItsPluginPathRelativeToTheFile) {
+  const std::string sentence = error_of("plugin_path = ['mine']\n" + base, {"fusion.plugin=none"});
+  EXPECT_TRUE(sentence.starts_with("--set fusion.plugin=none: unknown fusion 'none'.\n  searched: " +
+                                   (folder_ / "mine").string() + " (plugin_path, does not exist)\n"))
+      << sentence;
+}
+
 TEST_F(PipelineTest, ChecksTheOptionsOfEncodersThatAreNotUsed) {
   EXPECT_EQ(error_of(base, {"dataset.modalities=['audio']", "encoder.image.widt=3"}),
             "--set encoder.image.widt=3: unknown key encoder.image.widt; did you mean 'width'?");
@@ -142,7 +152,7 @@ TEST_F(PipelineTest, NamesWhatIsWrong) {
                      "'concat'\n"),
             "FILE:3:1: [encoder.image] is missing: every modality needs an encoder.");
   EXPECT_EQ(error_of("titl = 'x'\n" + base), "FILE:1:1: unknown key titl; did you mean 'title'?");
-  EXPECT_EQ(error_of(base + "[analysis]\ncompetiton = true\n"), "FILE:9:1: unknown key analysis.competiton");
+  EXPECT_EQ(error_of(base + "[analysis]\ncompetiton = true\n"), "FILE:9:1: unknown key analysis.competiton.");
   EXPECT_EQ(error_of(base, {"dataset.modalities=[]"}),
             "--set dataset.modalities=[]: dataset.modalities is empty, but a run needs a modality.");
   EXPECT_EQ(error_of(base, {"dataset.modalities=['audio', 'audio']"}),
@@ -152,8 +162,11 @@ TEST_F(PipelineTest, NamesWhatIsWrong) {
 
 TEST_F(PipelineTest, RefusesWhatDoesNotFitTogetherAndNamesTheRun) {
   EXPECT_EQ(
-      error_of(base + "[matrix]\nmodulation = [{ plugin = 'ogm_ge' }]\nfusion = [{ plugin = 'maxout' }]\n"),
-      "FILE:9:15: run 'ogm_ge maxout seed=0': modulation ogm_ge needs an additive fusion (logits that are a "
+      error_of(
+          base +
+          "[matrix]\nmodulation = [{ plugin = 'ogm_ge', alpha = 0.3 }]\nfusion = [{ plugin = 'maxout' }]\n"),
+      "FILE:9:15: run 'ogm_ge alpha=0.3 maxout seed=0': modulation ogm_ge needs an additive fusion (logits "
+      "that are a "
       "sum "
       "of one share per modality, such as concat), and fusion maxout is not additive.");
 }

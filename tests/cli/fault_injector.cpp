@@ -25,7 +25,8 @@ bool breaks(const std::string& path) {
   const char* wanted = std::getenv("POISE_FAULT_PATH");
   const char* at = std::getenv("POISE_FAULT_AT");
   const char* fault = std::getenv("POISE_FAULT");
-  if (wanted == nullptr || at == nullptr || fault == nullptr || path.find(wanted) == std::string::npos) return false;
+  if (wanted == nullptr || at == nullptr || fault == nullptr || path.find(wanted) == std::string::npos)
+    return false;
   const long call = ++calls;
   if (call < std::atol(at)) return false;
   if (std::string(fault) == "kill") raise(SIGKILL);

@@ -77,7 +77,7 @@ TEST_F(WrongInput, UnknownKey) {
   append("[analisis]\nalone = true\n");
   expect({"check", "p.toml"}, 2, "p.toml:14:2: unknown key analisis; did you mean 'analysis'?");
   append("[encoder.video]\nplugin = 'lenet'\n");
-  expect({"check", "p.toml"}, 2, "p.toml:14:10: unknown key encoder.video");
+  expect({"check", "p.toml"}, 2, "p.toml:14:10: unknown key encoder.video.");
 }
 
 TEST_F(WrongInput, UnknownKeyOfASetting) {
@@ -118,9 +118,10 @@ TEST_F(WrongInput, SettingOfWhatTheMatrixVaries) {
 }
 
 TEST_F(WrongInput, FusionThatIsNotAdditive) {
-  append("[modulation]\nplugin = 'ogm_ge'\n");
+  append("[modulation]\nplugin = 'ogm_ge'\nalpha = 0.3\n");
   expect({"run", "p.toml", "--set", "fusion.plugin=maxout"}, 2,
-         "p.toml:14:1: run 'ogm_ge seed=0': modulation ogm_ge needs an additive fusion (logits that are a "
+         "p.toml:14:1: run 'ogm_ge alpha=0.3 seed=0': modulation ogm_ge needs an additive fusion (logits "
+         "that are a "
          "sum of one "
          "share per modality, such as concat), and fusion maxout is not additive.");
 }
