@@ -82,14 +82,16 @@ class AvDigits : public poise::Dataset {
     return targets.defined() ? targets.size(0) : 0;
   }
 
-  [[nodiscard]] poise::Batch fetch(Split split, const torch::Tensor& ids, std::uint64_t /*seed*/) const override {
+  [[nodiscard]] poise::Batch fetch(Split split, const torch::Tensor& ids,
+                                   std::uint64_t /*seed*/) const override {
     const Part& part = parts_[static_cast<std::size_t>(split)];
     poise::Batch batch;
     batch.ids = ids;
     batch.targets = part.targets.index_select(0, ids);
     for (const int input : inputs_) {
       const auto rows = part.rows[static_cast<std::size_t>(input)].index_select(0, ids);
-      batch.inputs.push_back(features_[static_cast<std::size_t>(input)].index_select(0, rows).to(torch::kFloat));
+      batch.inputs.push_back(
+          features_[static_cast<std::size_t>(input)].index_select(0, rows).to(torch::kFloat));
     }
     batch.lengths.resize(inputs_.size());
     return batch;
@@ -106,10 +108,11 @@ class AvDigits : public poise::Dataset {
   [[nodiscard]] std::filesystem::path fsdd() const { return root_ / "fsdd" / "recordings"; }
 
   [[noreturn]] void no_data() const {
-    throw poise::Error("there are no data at " + root_.string() +
-                           ": av_digits looks there for mnist/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz and "
-                           "fsdd/recordings/{digit}_{speaker}_{take}.wav (or .flac); set the option root.",
-                       poise::Fault::usage);
+    throw poise::Error(
+        "there are no data at " + root_.string() +
+            ": av_digits looks there for mnist/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz and "
+            "fsdd/recordings/{digit}_{speaker}_{take}.wav (or .flac); set the option root.",
+        poise::Fault::usage);
   }
 
   void build_audio(const std::vector<av_digits::Recording>& recordings, int threads);
@@ -153,8 +156,8 @@ void AvDigits::build_audio(const std::vector<av_digits::Recording>& recordings, 
   std::vector<std::filesystem::path> files;
   for (const auto& recording : recordings) files.push_back(recording.path);
   std::ostringstream description;
-  description << std::hexfloat << "audio 1, torch " << POISE_BUILT_TORCH << ", size " << size_ << ", snr " << snr_
-              << ", seed " << (std::isfinite(snr_) ? seed_ : 0) << ", files "
+  description << std::hexfloat << "audio 1, torch " << POISE_BUILT_TORCH << ", size " << size_ << ", snr "
+              << snr_ << ", seed " << (std::isfinite(snr_) ? seed_ : 0) << ", files "
               << av_digits::content_of(files, threads);
   features_[audio] =
       av_digits::cached(description.str(), {static_cast<std::int64_t>(recordings.size()), 1, size_, size_},
@@ -178,12 +181,13 @@ void AvDigits::build_image(int threads) {
     begin += part.targets.size(0);
   }
   std::ostringstream description;
-  description << std::hexfloat << "image 1, torch " << POISE_BUILT_TORCH << ", energy " << energy_ << ", images "
+  description << std::hexfloat << "image 1, torch " << POISE_BUILT_TORCH << ", energy " << energy_
+              << ", images "
               << poise::sha256(std::string(static_cast<const char*>(wanted.data_ptr()), wanted.nbytes()))
               << ", files " << av_digits::content_of(av_digits::image_files(mnist()), threads);
-  features_[image] = av_digits::cached(description.str(), {wanted.size(0), 1, 28, 28}, [&, &unique = wanted] {
-    return av_digits::image_features(mnist(), labels, unique, energy_);
-  });
+  features_[image] = av_digits::cached(
+      description.str(), {wanted.size(0), 1, 28, 28},
+      [&, &numbers = wanted] { return av_digits::image_features(mnist(), labels, numbers, energy_); });
 }
 
 }  // namespace

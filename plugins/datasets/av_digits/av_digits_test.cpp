@@ -94,15 +94,16 @@ TEST_F(AvDigitsTest, ImageRecordingAndTargetAreOfOneClass) {
   for (const Split split : splits) {
     const auto batch = all(*dataset, split);
     const auto file = std::string(split == Split::test ? "t10k" : "train");
-    const auto labels =
-        av_digits::read_idx(fs::path(SAMPLE) / "mnist" / (file + "-labels-idx1-ubyte.gz"), 1).to(torch::kLong);
+    const auto labels = av_digits::read_idx(fs::path(SAMPLE) / "mnist" / (file + "-labels-idx1-ubyte.gz"), 1)
+                            .to(torch::kLong);
     const auto pixels = sample_images("train").slice(0, 0, 3000).to(torch::kDouble) / 255;
     const auto images =
         (sample_images(file).to(torch::kDouble) / 255 - pixels.mean()) / pixels.std(/*unbiased=*/false);
     const auto image = nearest(batch.inputs[1], images);
     EXPECT_TRUE(torch::equal(labels.index_select(0, image), batch.targets)) << poise::name(split);
     const auto sound = nearest(batch.inputs[0], audio);
-    EXPECT_TRUE(torch::equal(torch::tensor(digits).index_select(0, sound), batch.targets)) << poise::name(split);
+    EXPECT_TRUE(torch::equal(torch::tensor(digits).index_select(0, sound), batch.targets))
+        << poise::name(split);
     if (split == Split::train) {
       EXPECT_LT(image.max().item<std::int64_t>(), 3000);
     } else if (split == Split::validation) {
@@ -146,7 +147,8 @@ TEST_F(AvDigitsTest, ParallelFetchEqualsSerialFetch) {
     for (int i = 0; i < threads; ++i) {
       running.emplace_back([&, i] {
         for (int round = 0; round < 20; ++round) {
-          batches[static_cast<std::size_t>(i)] = dataset->fetch(Split::train, torch::arange(i, 1900, 7 + i), 1);
+          batches[static_cast<std::size_t>(i)] =
+              dataset->fetch(Split::train, torch::arange(i, 1900, 7 + i), 1);
         }
       });
     }
@@ -189,15 +191,16 @@ TEST_F(AvDigitsTest, ZerosAreTheAverageInputOfTheTrainingSplit) {
   const auto pixels = sample_images("train").slice(0, 0, 3000).to(torch::kDouble);
   const auto shown = all(*built(small), Split::test).inputs[1].to(torch::kDouble).flatten(1);
   const auto restored = (shown * pixels.std(/*unbiased=*/false) + pixels.mean()).round();
-  const auto found = sample_images("t10k").to(torch::kDouble).index_select(
-      0, nearest(restored, sample_images("t10k")));
+  const auto found =
+      sample_images("t10k").to(torch::kDouble).index_select(0, nearest(restored, sample_images("t10k")));
   EXPECT_TRUE(torch::equal(found, restored)) << "with all energy kept, every pixel is that of the file";
 }
 
 TEST_F(AvDigitsTest, KeepsTheShareOfEnergyByComponentsOfTheTrainingImages) {
   const double share = 0.25;
   const auto clean = all(*built(small), Split::test).inputs[1].to(torch::kDouble).flatten(1);
-  const auto kept = all(*built(small + "image_energy = 0.25"), Split::test).inputs[1].to(torch::kDouble).flatten(1);
+  const auto kept =
+      all(*built(small + "image_energy = 0.25"), Split::test).inputs[1].to(torch::kDouble).flatten(1);
   // A second way to the components: the singular vectors of the centred training images.
   const auto train = sample_images("train").slice(0, 0, 3000).to(torch::kDouble);
   const auto mean = train.mean(0);

@@ -40,7 +40,8 @@ class WrongData : public AvDigitsTest {
 
 TEST_F(WrongData, NoDataAtRoot) {
   const auto nowhere = folder_ / "nowhere";
-  for (const auto& said : {error_of([&] { built(root_is(nowhere)); }), error_of([&] { declared(root_is(nowhere))->files(); })}) {
+  for (const auto& said :
+       {error_of([&] { built(root_is(nowhere)); }), error_of([&] { declared(root_is(nowhere))->files(); })}) {
     EXPECT_TRUE(contains(said, "no data at " + nowhere.string())) << said;
     EXPECT_TRUE(contains(said, "mnist/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz")) << said;
     EXPECT_TRUE(contains(said, "fsdd/recordings/{digit}_{speaker}_{take}.wav")) << said;
@@ -104,8 +105,8 @@ TEST_F(WrongData, AnotherRateOrTwoChannels) {
 }
 
 TEST_F(WrongData, ASoundFileWithAnImpossibleName) {
-  for (const auto* name : {"x_ann_0.wav", "3_ann.wav", "3_ann_.wav", "3_ann_-1.wav", "3_ann_1b.flac", "33_ann_0.wav",
-                           "3__0.wav", "3_ann_99999999999.wav", "take.wav"}) {
+  for (const auto* name : {"x_ann_0.wav", "3_ann.wav", "3_ann_.wav", "3_ann_-1.wav", "3_ann_1b.flac",
+                           "33_ann_0.wav", "3__0.wav", "3_ann_99999999999.wav", "take.wav"}) {
     write_wav(fsdd_ / name, tone(300, 0.1));
     expect_error(fsdd_ / name, "is not named as {digit}_{speaker}_{take}");
     fs::remove(fsdd_ / name);
@@ -146,7 +147,8 @@ TEST_F(WrongData, NoImagesForValidation) {
 
 TEST_F(WrongData, AnIdxFileWithAnotherBeginning) {
   garble(mnist_ / "t10k-labels-idx1-ubyte", 0);
-  expect_error(mnist_ / "t10k-labels-idx1-ubyte", "does not begin like an IDX file of bytes with 1 dimension");
+  expect_error(mnist_ / "t10k-labels-idx1-ubyte",
+               "does not begin like an IDX file of bytes with 1 dimension");
   std::ofstream(mnist_ / "t10k-labels-idx1-ubyte", std::ios::trunc).flush();
   expect_error(mnist_ / "t10k-labels-idx1-ubyte", "does not begin like");
 }
@@ -178,7 +180,8 @@ TEST_F(WrongData, ACompressedFileOfOtherBytes) {
 
 TEST_F(WrongData, ImagesAndLabelsThatDoNotBelongTogether) {
   write_idx(mnist_ / "t10k-labels-idx1-ubyte", torch::arange(30).remainder(10));
-  expect_error(mnist_ / "t10k-images-idx3-ubyte.gz", "holds 20 images, and the file of labels beside it 30 labels");
+  expect_error(mnist_ / "t10k-images-idx3-ubyte.gz",
+               "holds 20 images, and the file of labels beside it 30 labels");
 }
 
 TEST_F(WrongData, ImagesOfAnotherSize) {
@@ -202,8 +205,9 @@ TEST_F(WrongData, DamagedFilesLeaveNothingInTheCache) {
 }
 
 TEST_F(WrongData, OptionsOutOfRangeAndUnknown) {
-  for (const auto* wrong : {"image_energy = 0", "image_energy = 1.5", "noise_snr = nan", "pairs_per_recording = 0",
-                            "spectrogram = 8", "pairing_seed = -1", "noise = 3", "root = 5"}) {
+  for (const auto* wrong :
+       {"image_energy = 0", "image_energy = 1.5", "noise_snr = nan", "pairs_per_recording = 0",
+        "spectrogram = 8", "pairing_seed = -1", "noise = 3", "root = 5"}) {
     const auto said = error_of([&] { declared(wrong); });
     EXPECT_TRUE(contains(said, std::string(wrong).substr(0, std::string(wrong).find(' ')))) << said;
     EXPECT_TRUE(contains(said, "inline.toml:1:")) << said;

@@ -37,7 +37,8 @@ std::string read_all(const std::filesystem::path& path) {
     int error = Z_OK;
     const char* const why = gzerror(file.get(), &error);
     if (error == Z_BUF_ERROR) damaged(path, "it ends in the middle of the compressed data");
-    if (error == Z_ERRNO) throw poise::Error("cannot read " + path.string() + ": " + std::strerror(errno) + ".");
+    if (error == Z_ERRNO)
+      throw poise::Error("cannot read " + path.string() + ": " + std::strerror(errno) + ".");
     if (count < 0 || error != Z_OK) damaged(path, std::string("it cannot be decompressed (") + why + ")");
     return bytes;
   }

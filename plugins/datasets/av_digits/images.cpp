@@ -15,8 +15,8 @@ namespace {
 constexpr std::int64_t side = 28;
 constexpr std::int64_t pixels = side * side;
 
-constexpr const char* names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
-                                 "t10k-labels-idx1-ubyte"};
+constexpr const char* names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                                 "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
 std::filesystem::path must_find(const std::filesystem::path& folder, const char* name) {
   const auto path = find_idx(folder / name);
@@ -71,8 +71,8 @@ ImageLabels read_labels(const std::filesystem::path& folder) {
         torch::bincount(result.labels.slice(0, result.begin[s], result.begin[s + 1]), {}, 10).contiguous();
     for (int digit = 0; digit < 10; ++digit) {
       if (count.data_ptr<std::int64_t>()[digit] > 0) continue;
-      throw poise::Error(folder.string() + " has no image of the digit " + std::to_string(digit) + " in the " +
-                         poise::name(static_cast<poise::Split>(s)) +
+      throw poise::Error(folder.string() + " has no image of the digit " + std::to_string(digit) +
+                         " in the " + poise::name(static_cast<poise::Split>(s)) +
                          " split (test: the t10k files; validation: the last sixth of the train files; "
                          "train: the rest).");
     }

@@ -91,7 +91,8 @@ av_digits::Signals signals() {
   auto random = av_digits::generator(7, av_digits::Stream::noise, 0);
   for (std::int64_t i = 0; i < 8; ++i) {
     const std::int64_t length = 500 * (i + 1);
-    result.samples[i].slice(0, 0, length) = torch::randn({length}, random) * (0.1 * (1.0 + static_cast<double>(i)));
+    result.samples[i].slice(0, 0, length) =
+        torch::randn({length}, random) * (0.1 * (1.0 + static_cast<double>(i)));
   }
   return result;
 }
@@ -116,7 +117,8 @@ TEST(Preparation, BabbleIsOfFiveOthersAtEqualPower) {
   av_digits::Signals tones{torch::zeros({8, 4096}), torch::full({8}, 4096, torch::kLong)};
   const auto time = torch::arange(4096, torch::kDouble);
   for (std::int64_t i = 0; i < 8; ++i) {
-    tones.samples[i] = (time * (2 * std::numbers::pi * static_cast<double>(i + 1) / 64)).sin() * (0.05 * static_cast<double>(i + 1));
+    tones.samples[i] = (time * (2 * std::numbers::pi * static_cast<double>(i + 1) / 64)).sin() *
+                       (0.05 * static_cast<double>(i + 1));
   }
   const auto noisy = av_digits::with_babble(tones, 0, av_digits::generator(5, av_digits::Stream::noise, 0));
   const auto spectrum = torch::fft_rfft(noisy - tones.samples).abs();
@@ -136,7 +138,9 @@ TEST(Preparation, BabbleIsOfFiveOthersAtEqualPower) {
 TEST(Preparation, PairsUseEveryImageOfAClassBeforeOneAgain) {
   const auto digits = torch::tensor({3, 0, 3, 3}, torch::kLong);
   const auto labels = torch::tensor({3, 0, 3, 0, 3, 0, 3, 3, 9}, torch::kLong);  // five of 3, three of 0
-  const auto random = [](std::int64_t seed) { return av_digits::generator(seed, av_digits::Stream::pairing, 0); };
+  const auto random = [](std::int64_t seed) {
+    return av_digits::generator(seed, av_digits::Stream::pairing, 0);
+  };
   const auto images = av_digits::pair_images(digits, labels, 4, random(1));
   ASSERT_EQ(images.size(0), 16);
   EXPECT_TRUE(torch::equal(labels.index_select(0, images), digits.repeat_interleave(4)));

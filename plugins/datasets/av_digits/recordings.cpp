@@ -31,11 +31,14 @@ Recording parse(const std::filesystem::path& path) {
     good = error == std::errc() && rest == end && take >= 0;
   }
   if (!good) {
-    throw poise::Error(path.string() +
-                       " is not named as {digit}_{speaker}_{take}, for example 7_theo_12.wav; rename it, or move "
-                       "it out of this folder.");
+    throw poise::Error(
+        path.string() +
+        " is not named as {digit}_{speaker}_{take}, for example 7_theo_12.wav; rename it, or move "
+        "it out of this folder.");
   }
-  const auto split = take < 5 ? poise::Split::test : take < 10 ? poise::Split::validation : poise::Split::train;
+  const auto split = take < 5    ? poise::Split::test
+                     : take < 10 ? poise::Split::validation
+                                 : poise::Split::train;
   return {path, name[0] - '0', split};
 }
 
@@ -43,7 +46,8 @@ Recording parse(const std::filesystem::path& path) {
 bool is_cut_off(const std::filesystem::path& path) {
   std::array<char, 8> head{};
   std::ifstream file(path, std::ios::binary);
-  if (!file.read(head.data(), head.size()) || !std::equal(head.begin(), head.begin() + 4, "RIFF")) return false;
+  if (!file.read(head.data(), head.size()) || !std::equal(head.begin(), head.begin() + 4, "RIFF"))
+    return false;
   std::uint64_t stated = 8;
   for (std::size_t i = 0; i < 4; ++i) {
     stated += std::uint64_t{static_cast<unsigned char>(head[4 + i])} << (8 * i);
@@ -71,7 +75,8 @@ std::int64_t read_signal(const std::filesystem::path& path, float* samples, std:
   std::array<float, 4096> block{};
   while (const sf_count_t count = sf_read_float(file.get(), block.data(), block.size())) {
     for (sf_count_t i = 0; i < count; ++i) {
-      if (!std::isfinite(block[static_cast<std::size_t>(i)])) throw damaged("a sample is not a finite number");
+      if (!std::isfinite(block[static_cast<std::size_t>(i)]))
+        throw damaged("a sample is not a finite number");
     }
     const std::int64_t fits = std::clamp<std::int64_t>(capacity - total, 0, count);
     std::copy_n(block.begin(), fits, samples + std::min(total, capacity));
@@ -98,10 +103,9 @@ std::vector<Recording> list_recordings(const std::filesystem::path& folder) {
   std::sort(recordings.begin(), recordings.end(), [](const Recording& a, const Recording& b) {
     return a.split != b.split ? a.split < b.split : a.path.native() < b.path.native();
   });
-  const auto twice = std::adjacent_find(recordings.begin(), recordings.end(),
-                                        [](const Recording& a, const Recording& b) {
-                                          return a.path.stem() == b.path.stem();
-                                        });
+  const auto twice = std::adjacent_find(
+      recordings.begin(), recordings.end(),
+      [](const Recording& a, const Recording& b) { return a.path.stem() == b.path.stem(); });
   if (twice != recordings.end()) {
     throw poise::Error((folder / twice->path.stem()).string() +
                        " is there as .flac and as .wav, and one recording must not count twice; remove one.");

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::int64_t voices = 5;
 constexpr std::int64_t block = 128;  // recordings transformed at a time, which bounds the memory
-constexpr double floor_of_log = 1e-7;
+// Above the noise of 16 bits, so that silence does not take most of the range: see README.md.
+constexpr double floor_of_log = 1e-3;
 
 torch::Tensor spectrograms(const torch::Tensor& signals, const Geometry& plan) {
   std::vector<torch::Tensor> blocks;
@@ -35,7 +36,8 @@ Geometry geometry(std::int64_t size) {
   return {pooling, 2 * fine, hop, (fine - 1) * hop};
 }
 
-torch::Tensor log_spectrogram(const torch::Tensor& signals, std::int64_t n_fft, std::int64_t hop, double floor) {
+torch::Tensor log_spectrogram(const torch::Tensor& signals, std::int64_t n_fft, std::int64_t hop,
+                              double floor) {
   const auto window = torch::hann_window(n_fft, signals.options());
   const auto transform = torch::stft(signals, n_fft, hop, n_fft, window, /*center=*/true, "constant",
                                      /*normalized=*/false, /*onesided=*/true, /*return_complex=*/true);
@@ -65,7 +67,8 @@ torch::Tensor with_babble(const Signals& signals, double snr, torch::Generator r
     for (std::int64_t voice = 0; voice < voices; ++voice) {
       const auto other = others.slice(0, begin, end).select(1, voice);
       const auto length = lengths.index_select(0, other).unsqueeze(1);
-      const auto start = (starts.slice(0, begin, end).select(1, voice).unsqueeze(1) * length).to(torch::kLong);
+      const auto start =
+          (starts.slice(0, begin, end).select(1, voice).unsqueeze(1) * length).to(torch::kLong);
       const auto repeated = samples.index_select(0, other).gather(1, (start + time).remainder(length));
       babble += repeated / level.index_select(0, other).unsqueeze(1);
     }
@@ -82,9 +85,8 @@ torch::Tensor audio_features(const std::vector<Recording>& recordings, std::int6
   std::int64_t train = 0;
   for (const auto split : {poise::Split::train, poise::Split::validation, poise::Split::test}) {
     const std::int64_t end =
-        begin + std::count_if(recordings.begin(), recordings.end(), [&](const Recording& recording) {
-          return recording.split == split;
-        });
+        begin + std::count_if(recordings.begin(), recordings.end(),
+                              [&](const Recording& recording) { return recording.split == split; });
     if (std::isfinite(snr)) {
       const Signals own{signals.samples.slice(0, begin, end), signals.lengths.slice(0, begin, end)};
       own.samples.copy_(with_babble(own, snr, generator(seed, Stream::noise, static_cast<int>(split))));
@@ -93,7 +95,7 @@ torch::Tensor audio_features(const std::vector<Recording>& recordings, std::int6
     begin = end;
   }
   const auto values = spectrograms(signals.samples, plan);
-  // Sums of float64, so that the bits do not depend on the number of threads.
+  // Summed as float64: in float32 the order, and with it the number of threads, would be seen in the result.
   const auto own = values.slice(0, 0, train).to(torch::kDouble);
   const double mean = own.mean().item<double>();
   const double deviation = own.std(/*unbiased=*/false).item<double>();

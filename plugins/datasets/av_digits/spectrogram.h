@@ -19,7 +19,8 @@ Geometry geometry(std::int64_t size);
 /// log(|S| + floor), S the short-time Fourier transform of `signals` ([R, N]) under a periodic Hann window; n_fft/2
 /// zeros stand before and after the signal, so that frame t has its centre at sample t * hop:
 /// [R, n_fft/2 + 1, 1 + N/hop].
-torch::Tensor log_spectrogram(const torch::Tensor& signals, std::int64_t n_fft, std::int64_t hop, double floor);
+torch::Tensor log_spectrogram(const torch::Tensor& signals, std::int64_t n_fft, std::int64_t hop,
+                              double floor);
 
 /// `noise` ([R, N]) scaled to a signal-to-noise ratio of `snr` dB beside signals of mean square `power` ([R]).
 torch::Tensor at_snr(const torch::Tensor& noise, const torch::Tensor& power, double snr);

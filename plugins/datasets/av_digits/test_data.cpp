@@ -64,7 +64,9 @@ std::string error_of(const std::function<void()>& work) {
   return "";
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 void write_wav(const fs::path& path, const std::vector<float>& samples, int rate, int channels) {
   SF_INFO info{};
@@ -119,7 +121,8 @@ void write_root(const fs::path& root) {
   fs::create_directories(root / "fsdd" / "recordings");
   for (int digit = 0; digit < 10; ++digit) {
     for (const int take : {0, 4, 5, 10, 11, 120}) {
-      const auto name = std::to_string(digit) + "_ann_" + std::to_string(take) + (take < 10 ? ".wav" : ".flac");
+      const auto name =
+          std::to_string(digit) + "_ann_" + std::to_string(take) + (take < 10 ? ".wav" : ".flac");
       write_wav(root / "fsdd" / "recordings" / name, tone(300 + 300 * digit, 0.4, 0.2 + 0.005 * take));
     }
   }
