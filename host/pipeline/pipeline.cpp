@@ -41,8 +41,7 @@ Heading read_heading(const fs::path& file, const std::vector<std::string>& setti
   for (const auto& [key, node] : *table) {
     const std::string name(key.str());
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    const std::string hint = did_you_mean(name, known);
-    throw Error(where(key) + ": unknown key " + name + (hint.empty() ? "." : hint), Fault::usage);
+    throw Error(where(key) + ": unknown key " + name + did_you_mean(name, known), Fault::usage);
   }
   Config root = make_config(table, "");
   Heading heading;

@@ -152,7 +152,7 @@ TEST_F(PipelineTest, NamesWhatIsWrong) {
                      "'concat'\n"),
             "FILE:3:1: [encoder.image] is missing: every modality needs an encoder.");
   EXPECT_EQ(error_of("titl = 'x'\n" + base), "FILE:1:1: unknown key titl; did you mean 'title'?");
-  EXPECT_EQ(error_of(base + "[analysis]\ncompetiton = true\n"), "FILE:9:1: unknown key analysis.competiton.");
+  EXPECT_EQ(error_of(base + "[analysis]\ncompetiton = true\n"), "FILE:9:1: unknown key analysis.competiton");
   EXPECT_EQ(error_of(base, {"dataset.modalities=[]"}),
             "--set dataset.modalities=[]: dataset.modalities is empty, but a run needs a modality.");
   EXPECT_EQ(error_of(base, {"dataset.modalities=['audio', 'audio']"}),

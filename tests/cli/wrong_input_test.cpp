@@ -77,7 +77,7 @@ TEST_F(WrongInput, UnknownKey) {
   append("[analisis]\nalone = true\n");
   expect({"check", "p.toml"}, 2, "p.toml:14:2: unknown key analisis; did you mean 'analysis'?");
   append("[encoder.video]\nplugin = 'lenet'\n");
-  expect({"check", "p.toml"}, 2, "p.toml:14:10: unknown key encoder.video.");
+  expect({"check", "p.toml"}, 2, "p.toml:14:10: unknown key encoder.video");
 }
 
 TEST_F(WrongInput, UnknownKeyOfASetting) {
