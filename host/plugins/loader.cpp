@@ -34,6 +34,7 @@ std::string damage(const fs::path& file) {
   Elf64_Ehdr header{};
   stream.read(reinterpret_cast<char*>(&header), sizeof(header));
   if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return "is not a shared library";
+  if (header.e_ident[EI_CLASS] != ELFCLASS64) return "";  // the linker says it
   const std::uintmax_t size = fs::file_size(file);
   stream.seekg(static_cast<std::streamoff>(header.e_phoff));
   for (int i = 0; i < header.e_phnum; ++i) {
@@ -129,27 +130,39 @@ void check_identity(const Entry& entry, const fs::path& file, const PoisePlugin&
   if (plugin.create == nullptr) refuse(entry, file.string() + " has no factory; install the plugin again.");
 }
 
-/// Opens the library of `entry` and finds its declaration; `file` is its canonical path.
-const PoisePlugin& open_library(const Entry& entry, const fs::path& file) {
+/// A library that is mapped, and its declaration once all is well with it.
+struct Opened {
+  boost::dll::shared_library library;
+  const PoisePlugin* plugin = nullptr;
+};
+
+/// Never destroyed: a plugin is not unloaded, not even at exit.
+std::map<fs::path, Opened>& opened_libraries() {
+  static auto* const libraries = new std::map<fs::path, Opened>;
+  return *libraries;
+}
+
+void map_library(const Entry& entry, const fs::path& file, boost::dll::shared_library& library) {
   if (const std::string problem = damage(file); !problem.empty()) {
     refuse(entry, file.string() + " " + problem + "; install the plugin again.");
   }
-  // Never freed: a plugin is not unloaded, not even at exit.
-  auto* library = new boost::dll::shared_library();
   try {
-    library->load(file.string(), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+    library.load(file.string(), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
   } catch (const std::exception& error) {
-    delete library;
     refuse(entry, open_failure(file, linker_message(error.what())));
   }
-  check_one_torch(entry, file);
-  if (!library->has("poise_plugin")) {
+}
+
+/// The declaration that the library exports.
+const PoisePlugin& declaration(const Entry& entry, const fs::path& file,
+                               const boost::dll::shared_library& library) {
+  if (!library.has("poise_plugin")) {
     refuse(entry,
            file.string() +
                " does not export poise_plugin, so it is no plugin of Poise, or its source file does not end "
                "with a POISE_* line (poise/plugin.h).");
   }
-  const auto& plugin = library->get<const PoisePlugin>("poise_plugin");
+  const auto& plugin = library.get<const PoisePlugin>("poise_plugin");
   if (plugin.magic != plugin_magic) {
     refuse(entry, "poise_plugin in " + file.string() +
                       " does not begin with Poise's magic number; declare the plugin with a POISE_* line "
@@ -173,12 +186,15 @@ fs::path library_of(const Entry& entry) {
 }  // namespace
 
 const PoisePlugin& open_plugin(const Entry& entry) {
-  static std::map<fs::path, const PoisePlugin*> opened;
   const fs::path file = library_of(entry);
-  const PoisePlugin*& plugin = opened[file];
-  if (plugin == nullptr) plugin = &open_library(entry, file);
-  check_identity(entry, file, *plugin);
-  return *plugin;
+  Opened& opened = opened_libraries()[file];
+  if (opened.plugin == nullptr) {
+    if (!opened.library.is_loaded()) map_library(entry, file, opened.library);
+    check_one_torch(entry, file);
+    opened.plugin = &declaration(entry, file, opened.library);
+  }
+  check_identity(entry, file, *opened.plugin);
+  return *opened.plugin;
 }
 
 namespace detail {
