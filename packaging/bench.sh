@@ -7,6 +7,6 @@ cd "$packaging/.."
 
 phase "dependencies" packaging/install-dependencies.sh
 phase "configure" cmake --preset release -DPOISE_TESTS=ON
-phase "build" cmake --build --preset release --parallel "$(nproc)"
+phase "build" cmake --build --preset release --parallel "$(nproc)" --target poise_benchmarks
 phase "benchmarks" build/release/bin/poise_benchmarks
 phases_in_one_line
