@@ -4,8 +4,6 @@
 #include <thread>
 
 #include <ATen/ops/linalg_svd.h>
-#include <poise/error.h>
-#include <poise/plugin.h>
 
 #include "idx.h"
 #include "recordings.h"
@@ -233,6 +231,7 @@ TEST_F(AvDigitsTest, BabbleIsOfTheSameSplit) {
 }
 
 TEST_F(AvDigitsTest, TheBuiltPluginFindsItsSampleFromAnyFolder) {
+  const auto before = fs::current_path();
   fs::current_path("/");
   void* const library = dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
   ASSERT_NE(library, nullptr) << dlerror();
@@ -241,6 +240,7 @@ TEST_F(AvDigitsTest, TheBuiltPluginFindsItsSampleFromAnyFolder) {
   auto config = poise::Config::parse("");
   const std::unique_ptr<poise::Dataset> dataset(static_cast<poise::Dataset*>(plugin->create(&config)));
   const auto files = dataset->files();
+  fs::current_path(before);
   EXPECT_EQ(files.size(), 780U + 4U);
   EXPECT_TRUE(std::is_sorted(files.begin(), files.end()));
   EXPECT_EQ(files[0].parent_path().parent_path().parent_path(), fs::path(PLUGIN).parent_path() / "sample");

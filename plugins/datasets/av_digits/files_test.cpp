@@ -1,7 +1,6 @@
 // Wrong data: each kind is one sentence that names the file.
 #include <fstream>
 
-#include <poise/error.h>
 #include <poise/files.h>
 
 #include "test_data.h"

@@ -13,7 +13,7 @@
 namespace {
 
 const nlohmann::json& oracle() {
-  static const auto values = nlohmann::json::parse(std::ifstream(ORACLE));
+  static const auto values = nlohmann::json::parse(std::ifstream(POISE_ORACLES "/preprocessing.json"));
   return values;
 }
 

@@ -2,42 +2,18 @@
 
 #include <sndfile.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <cmath>
-#include <fstream>
 #include <numbers>
 
 #include <ATen/ops/unique_dim.h>
-#include <poise/error.h>
-#include <poise/files.h>
-#include <poise/plugin.h>
-
-extern "C" const PoisePlugin poise_plugin;
 
 namespace fs = std::filesystem;
 
-AvDigitsTest::AvDigitsTest() {
-  std::string name = (fs::temp_directory_path() / "av_digits_test.XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
-  folder_ = name;
-  setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1);
-}
+AvDigitsTest::AvDigitsTest() { setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1); }
 
-AvDigitsTest::~AvDigitsTest() {
-  std::error_code ignored;
-  fs::remove_all(folder_, ignored);
-}
-
-std::unique_ptr<poise::Dataset> declared(const std::string& options) {
-  auto config = poise::Config::parse(options);
-  std::unique_ptr<poise::Dataset> dataset(static_cast<poise::Dataset*>(poise_plugin.create(&config)));
-  config.finish();
-  return dataset;
-}
-
-std::unique_ptr<poise::Dataset> built(const std::string& options, const std::vector<int>& modalities,
+std::shared_ptr<poise::Dataset> built(const std::string& options, const std::vector<int>& modalities,
                                       int threads) {
   auto dataset = declared(options);
   dataset->build({.modalities = modalities, .threads = threads});

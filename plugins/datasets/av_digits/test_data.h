@@ -6,23 +6,25 @@
 #include <string>
 #include <vector>
 
-#include <gtest/gtest.h>
 #include <poise/dataset.h>
+#include <poise/testing.h>
+#include <poise/testing_folder.h>
 
 /// Each test has a folder of its own, and a cache in it.
 class AvDigitsTest : public ::testing::Test {
  protected:
   AvDigitsTest();
-  ~AvDigitsTest() override;
-  AvDigitsTest(const AvDigitsTest&) = delete;
-  AvDigitsTest& operator=(const AvDigitsTest&) = delete;
 
-  std::filesystem::path folder_;
+  poise::testing::TemporaryFolder temporary_;
+  const std::filesystem::path folder_ = temporary_.path();
 };
 
-/// The plugin with these options (TOML), made through its declared symbol; `built` has prepared its data.
-std::unique_ptr<poise::Dataset> declared(const std::string& options);
-std::unique_ptr<poise::Dataset> built(const std::string& options, const std::vector<int>& modalities = {0, 1},
+/// The plugin with these options (TOML).
+inline std::shared_ptr<poise::Dataset> declared(const std::string& options) {
+  return poise::testing::make<poise::Dataset>(options);
+}
+/// And its data prepared.
+std::shared_ptr<poise::Dataset> built(const std::string& options, const std::vector<int>& modalities = {0, 1},
                                       int threads = 2);
 /// `root = "..."` and a newline.
 std::string root_is(const std::filesystem::path& root);
