@@ -21,15 +21,11 @@ struct Config::Impl {
 
 namespace {
 
-/// A number as a person writes it: as few digits as give the value back, with an exponent only where zeros would
-/// hide the size.
+/// A number as a person writes it: as few digits as give the value back.
 std::string written(double value) {
-  const double size = std::abs(value);
-  const bool is_plain = size == 0 || (size >= 1e-5 && size < 1e15);
-  char text[40];
-  const auto end = std::to_chars(text, text + sizeof(text), value,
-                                 is_plain ? std::chars_format::fixed : std::chars_format::general);
-  return {text, end.ptr};
+  char text[32];
+  const auto end = std::to_chars(std::begin(text), std::end(text), value).ptr;
+  return {std::begin(text), end};
 }
 
 std::string quoted(const std::string& text) { return "\"" + text + "\""; }
