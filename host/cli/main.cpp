@@ -4,6 +4,7 @@
 #include <string>
 
 #include <c10/util/Exception.h>
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include "cli/verbs.h"
@@ -16,7 +17,7 @@ namespace {
 std::string version() {
   std::string text = "poise " POISE_VERSION;
   for (const auto& [field, value] : poise::host_identity()) {
-    text += "\n" + field + std::string(field.size() < 18 ? 18 - field.size() : 1, ' ') + value;
+    text += fmt::format("\n{:<18}{}", field, value);
   }
   return text;
 }

@@ -70,6 +70,7 @@ const char* name(PluginState state) {
 std::vector<SearchFolder> search_folders(const std::vector<fs::path>& command_line,
                                          const std::vector<fs::path>& pipeline) {
   std::vector<SearchFolder> folders;
+  folders.reserve(command_line.size() + pipeline.size() + 2);
   for (const auto& path : command_line) folders.push_back({path, "--plugin-dir"});
   for (const auto& path : pipeline) folders.push_back({path, "plugin_path"});
   if (const char* variable = std::getenv("POISE_PLUGIN_PATH")) {
@@ -87,8 +88,7 @@ std::vector<SearchFolder> search_folders(const std::vector<fs::path>& command_li
 
 Catalog::Catalog(std::vector<SearchFolder> folders, const Identity& host) : folders_(std::move(folders)) {
   for (const auto& folder : folders_) scan(folder, host);
-  std::stable_sort(entries_.begin(), entries_.end(),
-                   [](const Entry& a, const Entry& b) { return a.manifest.name < b.manifest.name; });
+  std::ranges::stable_sort(entries_, {}, [](const Entry& entry) { return entry.manifest.name; });
   for (std::size_t i = 1; i < entries_.size(); ++i) {
     if (entries_[i].manifest.name != entries_[i - 1].manifest.name) continue;
     entries_[i].state = PluginState::hidden;
@@ -101,7 +101,7 @@ void Catalog::scan(const SearchFolder& folder, const Identity& host) {
   for (const auto& candidate : fs::directory_iterator(folder.path, unreadable)) {
     std::error_code ignored;
     if (!fs::exists(candidate.path() / "plugin.toml", ignored)) continue;
-    const bool seen = std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+    const bool seen = std::ranges::any_of(entries_, [&](const Entry& entry) {
       return entry.manifest.folder == candidate.path();  // the same folder, named twice
     });
     if (!seen) entries_.push_back(read_entry(candidate.path(), folder.origin, host));
@@ -109,8 +109,8 @@ void Catalog::scan(const SearchFolder& folder, const Identity& host) {
 }
 
 const Entry* Catalog::winner(const std::string& name) const {
-  const auto found = std::find_if(entries_.begin(), entries_.end(),
-                                  [&](const Entry& entry) { return entry.manifest.name == name; });
+  const auto found =
+      std::ranges::find_if(entries_, [&](const Entry& entry) { return entry.manifest.name == name; });
   return found == entries_.end() ? nullptr : &*found;
 }
 

@@ -140,6 +140,7 @@ TEST(SearchFoldersTest, StandInTheirOrder) {
   ::setenv("XDG_DATA_HOME", "/data", 1);
   const auto folders = search_folders({"line"}, {"/pipeline"});
   std::vector<std::string> found;
+  found.reserve(folders.size());
   for (const auto& folder : folders) found.push_back(folder.origin + " " + folder.path.string());
   const fs::path here = fs::current_path();
   const fs::path prefix = fs::canonical("/proc/self/exe").parent_path().parent_path();

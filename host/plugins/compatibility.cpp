@@ -5,6 +5,8 @@
 #include <charconv>
 #include <optional>
 
+#include <fmt/format.h>
+
 #include "poise/identity.h"
 
 namespace poise {
@@ -48,7 +50,7 @@ bool sdk_fits(const std::string& plugin, const std::string& host) {
 }
 
 std::string interface_mismatch(const Manifest& manifest) {
-  if (std::find(kinds.begin(), kinds.end(), manifest.kind) == kinds.end()) {
+  if (std::ranges::find(kinds, manifest.kind) == kinds.end()) {
     return "It is a plugin of the kind '" + escaped(manifest.kind) +
            "', but this host knows dataset, encoder, fusion and modulation; get a Poise that knows this "
            "kind.";
@@ -82,11 +84,13 @@ std::vector<std::string> mismatches(const Manifest& manifest, const Identity& ho
     const std::string wanted = label(field) + " " + ours;
     const std::string* built = value_of(manifest.built_with, field);
     if (built == nullptr) {
-      sentences.push_back("Its plugin.toml does not say what it was built for: built_with." + field +
-                          " is missing; get the build for " + wanted + ".");
+      sentences.push_back(
+          fmt::format("Its plugin.toml does not say what it was built for: built_with.{} is missing; get the "
+                      "build for {}.",
+                      field, wanted));
     } else if (field == "sdk" ? !sdk_fits(*built, ours) : *built != ours) {
-      sentences.push_back("It was built for " + label(field) + " " + escaped(*built) +
-                          ", but this host has " + wanted + "; get the build for " + wanted + ".");
+      sentences.push_back(fmt::format("It was built for {} {}, but this host has {}; get the build for {}.",
+                                      label(field), escaped(*built), wanted, wanted));
     }
   }
   return sentences;

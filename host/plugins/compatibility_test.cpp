@@ -13,14 +13,17 @@ namespace {
 using Sentences = std::vector<std::string>;
 
 // A host of the tests' own, so that the sentences can be written down.
-const Identity host = {
-    {"sdk", "1.2"},       {"torch", "2.11.0"}, {"torch_variant", "cu130"}, {"platform", "linux-x86_64-gnu"},
-    {"cxx11_abi", "1"},   {"gxx_abi", "1017"}, {"standard", "20"},         {"debug_containers", "release"},
-    {"sanitizer", "none"}};
+const Identity& host() {
+  static const Identity identity = {
+      {"sdk", "1.2"},       {"torch", "2.11.0"}, {"torch_variant", "cu130"}, {"platform", "linux-x86_64-gnu"},
+      {"cxx11_abi", "1"},   {"gxx_abi", "1017"}, {"standard", "20"},         {"debug_containers", "release"},
+      {"sanitizer", "none"}};
+  return identity;
+}
 
 Manifest plugin_with(const std::string& field, const std::string& value) {
   Manifest manifest = testing::manifest("agm");
-  manifest.built_with = testing::with(host, field, value);
+  manifest.built_with = testing::with(host(), field, value);
   return manifest;
 }
 
@@ -80,13 +83,13 @@ TEST(CompatibilityTest, SaysWhatItWasBuiltForWhatThisHostIsAndWhatToGet) {
        "LibTorch 2.11.0."},
   };
   for (const auto& [field, value, sentence] : cases) {
-    EXPECT_EQ(mismatches(plugin_with(field, value), host), Sentences{sentence});
+    EXPECT_EQ(mismatches(plugin_with(field, value), host()), Sentences{sentence});
   }
 }
 
 TEST(CompatibilityTest, AnSdkOfTheSameMajorMayBeOlder) {
   const auto fits = [](const std::string& plugin, const std::string& ours) {
-    return mismatches(plugin_with("sdk", plugin), testing::with(host, "sdk", ours)).empty();
+    return mismatches(plugin_with("sdk", plugin), testing::with(host(), "sdk", ours)).empty();
   };
   EXPECT_TRUE(fits("1.0", "1.2"));
   EXPECT_TRUE(fits("1.2", "1.2"));
@@ -106,7 +109,7 @@ TEST(CompatibilityTest, AllDifferencesAreToldAtOnceInTheHostsOrder) {
   Manifest manifest = plugin_with("torch", "2.10.0");
   manifest.interface = "poise.modulation/2";
   manifest.built_with = testing::with(manifest.built_with, "sdk", "2.0");
-  const auto sentences = mismatches(manifest, host);
+  const auto sentences = mismatches(manifest, host());
   ASSERT_EQ(sentences.size(), 3U);
   EXPECT_EQ(sentences[0],
             "It was built for the interface poise.modulation/2, but this host has poise.modulation/1; "
@@ -116,21 +119,21 @@ TEST(CompatibilityTest, AllDifferencesAreToldAtOnceInTheHostsOrder) {
 }
 
 TEST(CompatibilityTest, FieldsThatThisHostDoesNotKnowAreNoDifference) {
-  EXPECT_EQ(mismatches(plugin_with("cuda_driver", "999"), host), Sentences{});
+  EXPECT_EQ(mismatches(plugin_with("cuda_driver", "999"), host()), Sentences{});
 }
 
 TEST(CompatibilityTest, AnUnknownKindIsRefused) {
   Manifest manifest = testing::manifest("agm", "optimiser");
-  manifest.built_with = host;
+  manifest.built_with = host();
   EXPECT_EQ(
-      mismatches(manifest, host),
+      mismatches(manifest, host()),
       Sentences{"It is a plugin of the kind 'optimiser', but this host knows dataset, encoder, fusion and "
                 "modulation; get a Poise that knows this kind."});
   manifest = testing::manifest("agm", "fusion");
-  manifest.built_with = host;
+  manifest.built_with = host();
   manifest.interface = "poise.modulation/1";
   EXPECT_EQ(
-      mismatches(manifest, host),
+      mismatches(manifest, host()),
       Sentences{
           "It was built for the interface poise.modulation/1, but this host has poise.fusion/1; get the "
           "build for poise.fusion/1."});

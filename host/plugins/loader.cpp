@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <set>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -29,7 +30,7 @@ namespace fs = std::filesystem;
 
 /// What is wrong with the file as a library, "" when it may be opened. The dynamic linker maps what the program
 /// headers promise without asking whether the file has it: a cut-off library would end the process.
-std::string damage(const fs::path& file) {
+std::string_view damage(const fs::path& file) {
   std::ifstream stream(file, std::ios::binary);
   Elf64_Ehdr header{};
   stream.read(reinterpret_cast<char*>(&header), sizeof(header));
@@ -143,8 +144,8 @@ std::map<fs::path, Opened>& opened_libraries() {
 }
 
 void map_library(const Entry& entry, const fs::path& file, boost::dll::shared_library& library) {
-  if (const std::string problem = damage(file); !problem.empty()) {
-    refuse(entry, file.string() + " " + problem + "; install the plugin again.");
+  if (const auto problem = damage(file); !problem.empty()) {
+    refuse(entry, file.string() + " " + std::string(problem) + "; install the plugin again.");
   }
   try {
     library.load(file.string(), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);

@@ -20,7 +20,7 @@ constexpr std::uintmax_t max_manifest_bytes = 65536;
 
 /// A name is the name of a folder and of a file: nothing in it may lead elsewhere.
 bool is_name(const std::string& text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+  return !text.empty() && std::ranges::all_of(text, [](unsigned char c) {
     return std::isalnum(c) != 0 || c == '_' || c == '-';
   });
 }
@@ -48,7 +48,7 @@ Identity read_identity(const toml::table& table, const std::string& file) {
   for (const auto& [key, node] : *built_with) {
     fields.push_back({key.source().begin, {std::string(key.str()), text_of(node)}});
   }
-  std::sort(fields.begin(), fields.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::ranges::sort(fields, {}, [](const auto& field) { return field.first; });
   Identity identity;
   for (auto& [position, field] : fields) identity.push_back(std::move(field));
   return identity;
@@ -122,8 +122,7 @@ Manifest read_manifest(const std::filesystem::path& folder) {
 }
 
 const std::string* value_of(const Identity& identity, const std::string& field) {
-  const auto found =
-      std::find_if(identity.begin(), identity.end(), [&](const auto& entry) { return entry.first == field; });
+  const auto found = std::ranges::find_if(identity, [&](const auto& entry) { return entry.first == field; });
   return found == identity.end() ? nullptr : &found->second;
 }
 

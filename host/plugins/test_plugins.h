@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <string>
 
+#include <fmt/format.h>
+
 #include "plugins/compatibility.h"
 #include "plugins/manifest.h"
 #include "poise/error.h"
@@ -29,7 +31,7 @@ inline std::string toml_text(const Manifest& manifest) {
   std::string text = "name = '" + manifest.name + "'\nkind = '" + manifest.kind + "'\nversion = '" +
                      manifest.version + "'\nsummary = '" + manifest.summary + "'\nlicense = '" +
                      manifest.license + "'\ninterface = '" + manifest.interface + "'\n[built_with]\n";
-  for (const auto& [field, value] : manifest.built_with) text += field + " = '" + value + "'\n";
+  for (const auto& [field, value] : manifest.built_with) text += fmt::format("{} = '{}'\n", field, value);
   return text;
 }
 

@@ -105,7 +105,7 @@ TEST(ConfigTest, RefusesWhatIsOutOfRange) {
   EXPECT_EQ(refusal("a = 1000.0", number({.min = 0, .max = 100})),
             "p.toml:1:5: a is 1000, but must be from 0 to 100 (strength).");
   EXPECT_EQ(refusal("a = 1e-7", number({.min = 0.0001})),
-            "p.toml:1:5: a is 1e-07, but must be at least 0.0001 (strength).");
+            "p.toml:1:5: a is 1e-07, but must be at least 1e-04 (strength).");
   EXPECT_EQ(refusal("a = inf", number({.min = 0, .max = 1})),
             "p.toml:1:5: a is inf, but must be from 0 to 1 (strength).");
   EXPECT_EQ(refusal("a = 4", [](Config& c) { c.integer("a", 1, {.min = 1, .max = 3}, "epochs"); }),
@@ -253,6 +253,7 @@ TEST(ConfigTest, RecordingListsEveryOptionAndGivesValuesInRange) {
                                         {"t.u.deep", "integers", "[1, 2]", false, "at most 9", "m deep"}};
   const auto fields = [](const std::vector<Option>& options) {
     std::vector<Texts> rows;
+    rows.reserve(options.size());
     for (const auto& option : options) {
       rows.push_back({option.key, option.type, option.default_value, option.is_required ? "required" : "",
                       option.range, option.meaning});
@@ -262,7 +263,7 @@ TEST(ConfigTest, RecordingListsEveryOptionAndGivesValuesInRange) {
   EXPECT_EQ(fields(config.options()), fields(expected));
 }
 
-TEST(ConfigTest, DefaultsAreWrittenAsAPersonWould) {
+TEST(ConfigTest, DefaultsAreWrittenWithAsFewDigitsAsGiveThemBack) {
   const auto default_text = [](double value) {
     Config config = Config::recording();
     config.number("a", value, {}, "");
@@ -271,7 +272,7 @@ TEST(ConfigTest, DefaultsAreWrittenAsAPersonWould) {
   EXPECT_EQ(default_text(0), "0");
   EXPECT_EQ(default_text(100), "100");
   EXPECT_EQ(default_text(-1.25), "-1.25");
-  EXPECT_EQ(default_text(1e-4), "0.0001");
+  EXPECT_EQ(default_text(1e-4), "1e-04");
   EXPECT_EQ(default_text(1e-8), "1e-08");
   EXPECT_EQ(default_text(1.0 / 3), "0.3333333333333333");
   EXPECT_EQ(default_text(3e20), "3e+20");

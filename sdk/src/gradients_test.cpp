@@ -16,7 +16,7 @@ torch::Tensor parameter(const std::vector<double>& gradient) {
 }
 
 std::vector<double> gradient_of(const torch::Tensor& parameter) {
-  const auto values = parameter.grad();
+  const auto& values = parameter.grad();
   return {values.data_ptr<double>(), values.data_ptr<double>() + values.numel()};
 }
 

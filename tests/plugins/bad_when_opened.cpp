@@ -1,10 +1,4 @@
 // Ends the process that opens it.
 #include <cstdlib>
 
-namespace {
-
-struct Trap {
-  Trap() { std::abort(); }
-} trap;
-
-}  // namespace
+__attribute__((constructor)) static void trap() { std::abort(); }

@@ -52,7 +52,7 @@ TEST_F(CommandsTest, ListingOpensNothing) {
 
   const auto json = nlohmann::json::parse(poise({"plugins", "list", "--json"}).out);
   const auto listed =
-      std::find_if(json.begin(), json.end(), [](const auto& plugin) { return plugin.at("name") == "other"; });
+      std::ranges::find_if(json, [](const auto& plugin) { return plugin.at("name") == "other"; });
   ASSERT_NE(listed, json.end());
   EXPECT_EQ(listed->at("state"), "incompatible");
   EXPECT_EQ(listed->at("reasons").size(), 1U);

@@ -151,7 +151,7 @@ TEST_F(LoaderTest, EveryFieldOfTheManifestIsComparedWithTheLibrary) {
   };
   for (const auto member : {&Manifest::version, &Manifest::summary, &Manifest::license}) {
     auto edited = good;
-    edited.*member += "x";
+    edited.*member += 'x';
     expect_damage(member == &Manifest::version   ? "version"
                   : member == &Manifest::summary ? "summary"
                                                  : "license",
