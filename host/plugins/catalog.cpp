@@ -48,6 +48,8 @@ Entry read_entry(const fs::path& folder, const std::string& origin, const Identi
   return entry;
 }
 
+const std::string& name_of(const Entry& entry) { return entry.manifest.name; }
+
 /// "the modulation 'agm' (FOLDER)"
 std::string described(const Entry& entry) {
   const std::string& kind = entry.manifest.kind;
@@ -88,7 +90,6 @@ std::vector<SearchFolder> search_folders(const std::vector<fs::path>& command_li
 
 Catalog::Catalog(std::vector<SearchFolder> folders, const Identity& host) : folders_(std::move(folders)) {
   for (const auto& folder : folders_) scan(folder, host);
-  std::ranges::stable_sort(entries_, {}, [](const Entry& entry) { return entry.manifest.name; });
   for (std::size_t i = 1; i < entries_.size(); ++i) {
     if (entries_[i].manifest.name != entries_[i - 1].manifest.name) continue;
     entries_[i].state = PluginState::hidden;
@@ -104,13 +105,15 @@ void Catalog::scan(const SearchFolder& folder, const Identity& host) {
     const bool seen = std::ranges::any_of(entries_, [&](const Entry& entry) {
       return entry.manifest.folder == candidate.path();  // the same folder, named twice
     });
-    if (!seen) entries_.push_back(read_entry(candidate.path(), folder.origin, host));
+    if (seen) continue;
+    Entry entry = read_entry(candidate.path(), folder.origin, host);
+    const auto place = std::ranges::upper_bound(entries_, entry.manifest.name, {}, name_of);
+    entries_.insert(place, std::move(entry));
   }
 }
 
 const Entry* Catalog::winner(const std::string& name) const {
-  const auto found =
-      std::ranges::find_if(entries_, [&](const Entry& entry) { return entry.manifest.name == name; });
+  const auto found = std::ranges::find(entries_, name, name_of);
   return found == entries_.end() ? nullptr : &*found;
 }
 

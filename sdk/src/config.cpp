@@ -190,7 +190,7 @@ std::string Config::choice(const std::string& key, const std::string& default_va
   const Option option{key, "text", quoted(default_value), false, "one of " + listed, meaning};
   const toml::node* node = declare(*impl_, option);
   const std::string value = read_text(*impl_, option, node, default_value);
-  if (node != nullptr && std::find(choices.begin(), choices.end(), value) == choices.end()) {
+  if (node != nullptr && std::ranges::find(choices, value) == choices.end()) {
     refuse(*node, dotted(*impl_, key) + " is " + quoted(value) + ", but must be one of " + listed + " (" +
                       meaning + ").");
   }
@@ -201,7 +201,7 @@ std::filesystem::path Config::path(const std::string& key, const std::filesystem
                                    const std::string& meaning) {
   const Option option{key, "path", quoted(default_value.string()), false, "", meaning};
   const toml::node* node = declare(*impl_, option);
-  const std::filesystem::path path = read_text(*impl_, option, node, default_value.string());
+  std::filesystem::path path = read_text(*impl_, option, node, default_value.string());
   if (node == nullptr || path.empty() || path.is_absolute()) return path;
   const auto source = node->source().path;
   const bool from_file = source && !source->starts_with("--set");
@@ -271,7 +271,7 @@ void Config::finish() const {
   if (!impl_->table) return;
   for (const auto& [key, node] : *impl_->table) {
     const std::string name(key.str());
-    if (std::find(impl_->read.begin(), impl_->read.end(), name) != impl_->read.end()) continue;
+    if (std::ranges::find(impl_->read, name) != impl_->read.end()) continue;
     // The key's own position, which TOML++ 3.3 keeps with the key.
     const toml::source_region& source = key.source();
     std::string position = where(node);
