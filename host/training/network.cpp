@@ -101,7 +101,8 @@ torch::Tensor FusedNetwork::encoded(const Batch& batch, int modality, const torc
   (one_row ? counts_.encoder_absent_rows : counts_.encoder_batches)[m] += 1;
   return encoders_[m].call([&](Encoder& encoder) {
     const EvaluationScope scope(encoder, evaluate && training_);
-    return encoder.forward(input, one_row && lengths.defined() ? lengths.narrow(0, 0, 1) : lengths);
+    return encoder.forward(channels_last_input(input),
+                           one_row && lengths.defined() ? lengths.narrow(0, 0, 1) : lengths);
   });
 }
 
@@ -247,6 +248,14 @@ Batch FusedNetwork::masked(const Batch& batch, const torch::Tensor& present) con
 }
 
 bool channels_last(const torch::Tensor& weight) { return weight.dim() == 4; }
+
+torch::Tensor channels_last_input(const torch::Tensor& input) {
+  if (input.dim() != 4 || !input.is_cpu()) return input;
+  if (input.size(1) != 1) return input.contiguous(at::MemoryFormat::ChannelsLast);
+  // The strides of a single channel are ambiguous, and LibTorch would take them for channels-first: said outright,
+  // at no cost.
+  return input.squeeze(1).unsqueeze(3).permute({0, 3, 1, 2});
+}
 
 void FusedNetwork::place(const torch::Device& device) {
   for (auto& encoder : encoders_) encoder.object->to(device);

@@ -98,4 +98,7 @@ class FusedNetwork final : public Network {
 /// resumed run computes the same bits.
 bool channels_last(const torch::Tensor& weight);
 
+/// An input of images `[B, C, H, W]` on the CPU, laid out channels-last; any other as it is.
+torch::Tensor channels_last_input(const torch::Tensor& input);
+
 }  // namespace poise

@@ -78,7 +78,7 @@ class Bench {
       optimizer->zero_grad();
       std::vector<torch::Tensor> features;
       for (std::size_t m = 0; m < encoders.size(); ++m) {
-        features.push_back(encoders[m].object->forward(batch.inputs[m], {}));
+        features.push_back(encoders[m].object->forward(poise::channels_last_input(batch.inputs[m]), {}));
       }
       at::cross_entropy_loss(fusion.object->forward(features).logits, batch.targets).backward();
       optimizer->step();

@@ -80,9 +80,8 @@ std::string outside(const std::vector<std::filesystem::path>& files) {
 std::string content_of(const std::vector<std::filesystem::path>& files, int threads) {
   const auto path = folder() / (poise::sha256(outside(files)) + ".content");
   if (std::ifstream known(path); known) {
-    std::string content(65, '\0');
-    known.read(content.data(), 65);
-    content.resize(static_cast<std::size_t>(known.gcount()));
+    std::string content;
+    std::getline(known, content);
     if (content.size() == 64 && content.find_first_not_of("0123456789abcdef") == std::string::npos)
       return content;
   }
