@@ -21,7 +21,7 @@ format:
 	@packaging/format.sh
 
 lint:
-	@cmake --preset dev && packaging/lint.sh --all
+	@packaging/lint.sh --all
 
 clean:
 	rm -rf build

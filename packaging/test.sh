@@ -7,9 +7,9 @@ cd "$packaging/.."
 
 phase "dependencies" packaging/install-dependencies.sh
 phase "format" packaging/format.sh --check
+phase "lint" packaging/lint.sh
 phase "configure dev" cmake --preset dev
 phase "build dev" cmake --build --preset dev --parallel "$(nproc)"
-phase "lint" packaging/lint.sh
 phase "test dev" ctest --preset dev
 phase "configure asan" cmake --preset asan
 phase "build asan" cmake --build --preset asan --parallel "$(nproc)"
