@@ -37,6 +37,8 @@ std::string_view damage(const fs::path& file) {
   if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return "is not a shared library";
   if (header.e_ident[EI_CLASS] != ELFCLASS64) return "";  // the linker says it
   const std::uintmax_t size = fs::file_size(file);
+  // The section headers come last, so that they are missing even where only debug information was cut off.
+  if (header.e_shoff + std::uintmax_t{header.e_shnum} * header.e_shentsize > size) return "is cut off";
   stream.seekg(static_cast<std::streamoff>(header.e_phoff));
   for (int i = 0; i < header.e_phnum; ++i) {
     Elf64_Phdr segment{};
