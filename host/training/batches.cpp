@@ -6,7 +6,8 @@
 
 namespace poise {
 
-std::vector<std::pair<std::int64_t, std::int64_t>> batch_bounds(std::int64_t samples, std::int64_t batch_size) {
+std::vector<std::pair<std::int64_t, std::int64_t>> batch_bounds(std::int64_t samples,
+                                                                std::int64_t batch_size) {
   std::vector<std::pair<std::int64_t, std::int64_t>> bounds;
   for (std::int64_t begin = 0; begin < samples; begin += batch_size) {
     bounds.emplace_back(begin, std::min(begin + batch_size, samples));

@@ -16,7 +16,8 @@ namespace poise {
 
 /// First and one-past-last row of each batch over `samples`. A last batch of one sample joins the one before
 /// it: BatchNorm cannot train on one row.
-std::vector<std::pair<std::int64_t, std::int64_t>> batch_bounds(std::int64_t samples, std::int64_t batch_size);
+std::vector<std::pair<std::int64_t, std::int64_t>> batch_bounds(std::int64_t samples,
+                                                                std::int64_t batch_size);
 
 /// The batches of one pass over `ids`, in order, fetched ahead by threads of its own: what arrives does not
 /// depend on how many there are.

@@ -76,8 +76,12 @@ TEST(BatchStream, LeavesTheNumberOfTrainingThreadsAlone) {
 
 TEST(BatchStream, ThrowsWhatTheDatasetThrewInItsTurn) {
   const Loaded<Dataset> dataset{std::make_shared<Numbers>(true), {"numbers", "1", "some/numbers.so"}};
-  BatchStream stream({.dataset = &dataset, .split = Split::train, .ids = at::arange(40, at::kLong), .seed = 0,
-                      .batch_size = 10, .threads = 3});
+  BatchStream stream({.dataset = &dataset,
+                      .split = Split::train,
+                      .ids = at::arange(40, at::kLong),
+                      .seed = 0,
+                      .batch_size = 10,
+                      .threads = 3});
   EXPECT_TRUE(stream.next().has_value());
   try {
     stream.next();

@@ -34,7 +34,8 @@ Score evaluate(FusedNetwork& network, const Loaded<Modulation>& modulation, Host
   score.loss = loss.item<double>() / samples;
   const auto shares = (correct / samples).cpu();
   score.accuracy = shares[0].item<double>();
-  for (std::int64_t m = 1; m < shares.size(0); ++m) score.modality_accuracy.push_back(shares[m].item<double>());
+  for (std::int64_t m = 1; m < shares.size(0); ++m)
+    score.modality_accuracy.push_back(shares[m].item<double>());
   if (k == 1) score.modality_accuracy.push_back(score.accuracy);
   return score;
 }

@@ -17,7 +17,7 @@ nlohmann::json as_json(const FusedNetwork& network, const Score& score) {
 }
 
 std::string metrics_line(const FusedNetwork& network, HostTrainer& trainer, const Score& validation,
-                       double epoch_seconds) {
+                         double epoch_seconds) {
   const auto& records = trainer.records();
   nlohmann::ordered_json line;
   line["epoch"] = trainer.position.epoch + 1;

@@ -44,8 +44,8 @@ FusedNetwork::FusedNetwork(const std::vector<Modality>& modalities, std::vector<
   fusion_.call([&](Fusion& built) { built.build(spec); });
   const auto& given = fusion_.object->roles();
   for (const auto& parameter : fusion_.object->parameters()) {
-    const auto role =
-        std::find_if(given.begin(), given.end(), [&](const RoleOf& r) { return r.parameter.is_same(parameter); });
+    const auto role = std::find_if(given.begin(), given.end(),
+                                   [&](const RoleOf& r) { return r.parameter.is_same(parameter); });
     roles_.push_back(role != given.end() ? *role : RoleOf{parameter, Role::fusion, {}});
   }
   counts_.encoder_batches.resize(encoders_.size());

@@ -69,11 +69,11 @@ class FusedNetwork final : public Network {
  private:
   /// What one batch has cost so far, kept until the step ends.
   struct Pass {
-    const void* batch = nullptr;             ///< identity of the batch's targets
-    std::vector<torch::Tensor> features;     ///< of the training (or evaluation) pass
-    FusionOutput output;                     ///< of the full set
-    std::vector<torch::Tensor> evaluated;    ///< features in evaluation mode
-    std::vector<torch::Tensor> absent;       ///< features of the absent input, [B, d] (expanded)
+    const void* batch = nullptr;           ///< identity of the batch's targets
+    std::vector<torch::Tensor> features;   ///< of the training (or evaluation) pass
+    FusionOutput output;                   ///< of the full set
+    std::vector<torch::Tensor> evaluated;  ///< features in evaluation mode
+    std::vector<torch::Tensor> absent;     ///< features of the absent input, [B, d] (expanded)
     std::vector<torch::Tensor> shares;
   };
 

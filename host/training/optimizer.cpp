@@ -37,8 +37,8 @@ std::unique_ptr<torch::optim::Optimizer> make(const TrainSettings::Optimizer& o,
 
 }  // namespace
 
-double schedule_factor(const TrainSettings::Schedule& schedule, std::int64_t step, std::int64_t steps_per_epoch,
-                       std::int64_t epochs) {
+double schedule_factor(const TrainSettings::Schedule& schedule, std::int64_t step,
+                       std::int64_t steps_per_epoch, std::int64_t epochs) {
   const std::int64_t warmup = schedule.warmup_epochs * steps_per_epoch;
   if (step < warmup) return static_cast<double>(step + 1) / static_cast<double>(warmup);
   if (schedule.name == "step") {
@@ -100,13 +100,14 @@ torch::Tensor HostOptimizer::saved() const {
   std::ostringstream stream;
   archive.save_to(stream);
   const std::string bytes = std::move(stream).str();
-  return at::tensor(at::ArrayRef<std::uint8_t>(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
+  return at::tensor(
+      at::ArrayRef<std::uint8_t>(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
 }
 
 void HostOptimizer::restore(const torch::Tensor& saved, std::int64_t updates) {
   updates_ = updates;
-  std::istringstream stream(
-      std::string(reinterpret_cast<const char*>(saved.data_ptr<std::uint8_t>()), static_cast<std::size_t>(saved.numel())));
+  std::istringstream stream(std::string(reinterpret_cast<const char*>(saved.data_ptr<std::uint8_t>()),
+                                        static_cast<std::size_t>(saved.numel())));
   torch::serialize::InputArchive archive;
   archive.load_from(stream, parameters_.front().device());
   optimizer_->load(archive);

@@ -19,8 +19,8 @@ namespace poise {
 /// The factor on the learning rate in step `step` (from 0) of a run of `epochs` times `steps_per_epoch` steps.
 /// Warm-up is linear: 1/n, 2/n, ... 1 over its n steps. "step": factor^floor(epoch / step_epochs). "cosine":
 /// (1 + cos(pi t / T)) / 2 with t from 0 at the end of the warm-up to T at the end of the run.
-double schedule_factor(const TrainSettings::Schedule& schedule, std::int64_t step, std::int64_t steps_per_epoch,
-                       std::int64_t epochs);
+double schedule_factor(const TrainSettings::Schedule& schedule, std::int64_t step,
+                       std::int64_t steps_per_epoch, std::int64_t epochs);
 
 /// One of LibTorch's optimisers over the parameters of the network.
 class HostOptimizer final : public Optimizer {

@@ -31,8 +31,14 @@ TEST(Schedule, StepFallsOnceAnInterval) {
 
 TrainSettings settings(const std::string& name) {
   TrainSettings s{};
-  s.optimizer = {.name = name, .lr = 0.1, .momentum = 0.9, .nesterov = false, .weight_decay = 0.01,
-                 .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+  s.optimizer = {.name = name,
+                 .lr = 0.1,
+                 .momentum = 0.9,
+                 .nesterov = false,
+                 .weight_decay = 0.01,
+                 .beta1 = 0.9,
+                 .beta2 = 0.999,
+                 .epsilon = 1e-8};
   return s;
 }
 
@@ -62,8 +68,10 @@ TEST(Optimizer, UpdatesAreThoseOfTheFormulas) {
     int t = 0;
     for (double g : {0.5, 0.25}) {
       ++t;
-      if (decoupled) w *= 1 - 0.1 * 0.01;
-      else g += 0.01 * w;
+      if (decoupled)
+        w *= 1 - 0.1 * 0.01;
+      else
+        g += 0.01 * w;
       m = 0.9 * m + 0.1 * g;
       s = 0.999 * s + 0.001 * g * g;
       w -= 0.1 * (m / (1 - std::pow(0.9, t))) / (std::sqrt(s / (1 - std::pow(0.999, t))) + 1e-8);
@@ -78,11 +86,13 @@ TEST(Optimizer, SavedStateGoesOnBitForBit) {
   for (const std::string name : {"sgd", "adam", "adamw"}) {
     const auto run = [&](bool restart) {
       auto weight = at::linspace(-1, 1, 5, at::kFloat).requires_grad_();
-      auto optimizer = std::make_unique<HostOptimizer>(settings(name), std::vector<torch::Tensor>{weight}, never);
+      auto optimizer =
+          std::make_unique<HostOptimizer>(settings(name), std::vector<torch::Tensor>{weight}, never);
       for (int i = 0; i < 4; ++i) {
         if (restart && i == 2) {
           const auto saved = optimizer->saved();
-          optimizer = std::make_unique<HostOptimizer>(settings(name), std::vector<torch::Tensor>{weight}, never);
+          optimizer =
+              std::make_unique<HostOptimizer>(settings(name), std::vector<torch::Tensor>{weight}, never);
           optimizer->restore(saved, 2);
         }
         optimizer->set_rate_factor(1.0 / (1 + i));

@@ -42,8 +42,8 @@ void Progress::step(double fraction) {
   // The runs to come are taken to be as long as those so far.
   const double done = static_cast<double>(started_runs_ - 1) + fraction;
   const double left = (time - started_seconds_) / done * (static_cast<double>(runs_) - done);
-  std::cerr << fmt::format("\r\033[K[{}/{}] {}  {:3.0f} %  {}  run {} left, all {} left", started_runs_, runs_,
-                           label_, 100 * fraction, last_, duration(run / fraction * (1 - fraction)),
+  std::cerr << fmt::format("\r\033[K[{}/{}] {}  {:3.0f} %  {}  run {} left, all {} left", started_runs_,
+                           runs_, label_, 100 * fraction, last_, duration(run / fraction * (1 - fraction)),
                            duration(left))
             << std::flush;
 }

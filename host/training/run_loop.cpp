@@ -81,8 +81,8 @@ class Run {
       const std::int64_t least = split == Split::train ? 2 : 1;
       if (samples_[static_cast<int>(split)] < least) {
         throw Error("the " + std::string(name(split)) + " split of dataset " + plugins_.dataset.name.name +
-                    " has " + std::to_string(samples_[static_cast<int>(split)]) + " samples, but needs at least " +
-                    std::to_string(least) + ".");
+                    " has " + std::to_string(samples_[static_cast<int>(split)]) +
+                    " samples, but needs at least " + std::to_string(least) + ".");
       }
     }
   }
@@ -137,8 +137,8 @@ class Run {
     auto plan = plugins_.modulation.call([&](Modulation& m) { return m.plan(*trainer_); });
     network_->forget();
     if (!plan) {
-      auto generator = at::make_generator<at::CPUGeneratorImpl>(
-          mixed(request_.seed, position.epoch, position.pass));
+      auto generator =
+          at::make_generator<at::CPUGeneratorImpl>(mixed(request_.seed, position.epoch, position.pass));
       plan = Plan{at::randperm(samples_[0], generator, at::kLong), {}, {}};
     }
     state_->plan = std::move(*plan);
@@ -188,7 +188,8 @@ class Run {
     const auto& position = trainer_->position;
     const auto nominal =
         static_cast<std::int64_t>(batch_bounds(samples_[0], request_.train.batch_size).size());
-    const std::int64_t within = (position.pass * batches + position.batch) * nominal / (position.passes * batches);
+    const std::int64_t within =
+        (position.pass * batches + position.batch) * nominal / (position.passes * batches);
     trainer_->host_optimizer().set_rate_factor(schedule_factor(
         request_.train.schedule, position.epoch * nominal + within, nominal, request_.train.epochs));
   }
@@ -203,8 +204,12 @@ class Run {
     const Score validation = evaluate(*network_, plugins_.modulation, *trainer_, source(Split::validation));
 
     auto& records = trainer_->records();
-    EpochReport report{position.epoch + 1, request_.train.epochs, records.mean(train_loss_record).at(0),
-                       validation.accuracy, {}, static_cast<double>(epoch_samples_) / trained};
+    EpochReport report{position.epoch + 1,
+                       request_.train.epochs,
+                       records.mean(train_loss_record).at(0),
+                       validation.accuracy,
+                       {},
+                       static_cast<double>(epoch_samples_) / trained};
     for (std::size_t m = 0; m < validation.modality_accuracy.size(); ++m) {
       report.modality_accuracy.emplace_back(network_->modality_name(static_cast<int>(m)),
                                             validation.modality_accuracy[m]);
@@ -243,16 +248,15 @@ class Run {
     result["best_epoch"] = state_->best_epoch;
     result["validation"] = state_->best_validation;
     result["test"] = as_json(*network_, test);
-    result["cost"] = {
-        {"steps", trainer_->position.step},
-        {"encoder_passes_per_step", passes},
-        {"absent_rows_per_step", rows},
-        {"fusion_passes_per_step", static_cast<double>(counts.fusion_batches) / steps},
-        {"backward_passes_per_step", static_cast<double>(trainer_->backward_passes()) / steps},
-        {"first_step_seconds", first_step_seconds_},
-        {"train_seconds", state_->train_seconds},
-        {"total_seconds", state_->total_seconds + now() - started_},
-        {"peak_memory_mib", peak_memory_mib()}};
+    result["cost"] = {{"steps", trainer_->position.step},
+                      {"encoder_passes_per_step", passes},
+                      {"absent_rows_per_step", rows},
+                      {"fusion_passes_per_step", static_cast<double>(counts.fusion_batches) / steps},
+                      {"backward_passes_per_step", static_cast<double>(trainer_->backward_passes()) / steps},
+                      {"first_step_seconds", first_step_seconds_},
+                      {"train_seconds", state_->train_seconds},
+                      {"total_seconds", state_->total_seconds + now() - started_},
+                      {"peak_memory_mib", peak_memory_mib()}};
     write_file(request_.folder / "result.json", result.dump(2) + "\n");
     remove_checkpoints(request_.folder);
   }

@@ -38,20 +38,24 @@ Checkpoint RunState::checkpoint() {
   Checkpoint checkpoint;
   const Position& p = trainer_.position;
   const PassCounts& counts = network_.counts();
-  checkpoint.scalars = {
-      {"hash", request_.identity.value("hash", "")},
-      {"position", {p.epoch, p.passes, p.pass, p.batch, p.step}},
-      {"updates", trainer_.host_optimizer().updates()},
-      {"best", {{"epoch", best_epoch}, {"accuracy", best_accuracy_}, {"loss", best_loss_},
-                {"validation", best_validation}}},
-      {"metrics", metrics},
-      {"records", trainer_.records().weights()},
-      {"counts", {counts.encoder_batches, counts.encoder_absent_rows, counts.fusion_batches,
-                  trainer_.backward_passes()}},
-      {"seconds", {train_seconds, total_seconds + now() - started_}},
-      {"modulation", nlohmann::json::object()}};
+  checkpoint.scalars = {{"hash", request_.identity.value("hash", "")},
+                        {"position", {p.epoch, p.passes, p.pass, p.batch, p.step}},
+                        {"updates", trainer_.host_optimizer().updates()},
+                        {"best",
+                         {{"epoch", best_epoch},
+                          {"accuracy", best_accuracy_},
+                          {"loss", best_loss_},
+                          {"validation", best_validation}}},
+                        {"metrics", metrics},
+                        {"records", trainer_.records().weights()},
+                        {"counts",
+                         {counts.encoder_batches, counts.encoder_absent_rows, counts.fusion_batches,
+                          trainer_.backward_passes()}},
+                        {"seconds", {train_seconds, total_seconds + now() - started_}},
+                        {"modulation", nlohmann::json::object()}};
   auto& tensors = checkpoint.tensors.tensors;
-  for (const auto& [name, tensor] : network_.named_tensors()) tensors.emplace_back(network_prefix + name, tensor);
+  for (const auto& [name, tensor] : network_.named_tensors())
+    tensors.emplace_back(network_prefix + name, tensor);
   tensors.emplace_back("optimizer", trainer_.host_optimizer().saved());
   int index = 0;
   for (auto& generator : generators()) {
@@ -70,7 +74,8 @@ Checkpoint RunState::checkpoint() {
 void RunState::restore_scalars(const Checkpoint& checkpoint) {
   const auto& s = checkpoint.scalars;
   if (s.at("hash") != request_.identity.value("hash", "")) {
-    throw Error("the checkpoint in " + request_.folder.string() + " belongs to another run; remove the folder.");
+    throw Error("the checkpoint in " + request_.folder.string() +
+                " belongs to another run; remove the folder.");
   }
   Position& p = trainer_.position;
   const auto& position = s.at("position");

@@ -39,7 +39,8 @@ class Points : public Dataset {
     batch.targets = ids.remainder(2);
     for (const int m : spec_.modalities) {
       const auto angle = ids.to(at::kFloat) * (1.7F + static_cast<float>(m) + static_cast<float>(split));
-      batch.inputs.push_back(at::stack({angle.sin(), angle.cos(), batch.targets.to(at::kFloat) + angle.sin()}, 1));
+      batch.inputs.push_back(
+          at::stack({angle.sin(), angle.cos(), batch.targets.to(at::kFloat) + angle.sin()}, 1));
       if (m == poisoned) batch.inputs.back().masked_fill_(ids.eq(7).unsqueeze(1), std::nan(""));
       batch.lengths.emplace_back();
     }
@@ -177,7 +178,8 @@ TEST_F(RunTest, CallsTheHooksInOrderAndVisitsEverySampleOnceAnEpoch) {
   std::vector<std::int64_t> sizes;
   scripted_->on_step = [&](const Batch& batch, Trainer& trainer) {
     if (trainer.epoch() == 1) sizes.push_back(batch.size());
-    for (std::int64_t i = 0; i < batch.size(); ++i) ++visits[static_cast<std::size_t>(batch.ids[i].item<std::int64_t>())];
+    for (std::int64_t i = 0; i < batch.size(); ++i)
+      ++visits[static_cast<std::size_t>(batch.ids[i].item<std::int64_t>())];
   };
   EXPECT_EQ(run(), Outcome::finished);
   EXPECT_EQ(scripted_->calls, (std::vector<std::string>{"begin", "begin_epoch", "end_epoch", "begin_epoch",

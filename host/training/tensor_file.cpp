@@ -7,8 +7,8 @@
 #include <ostream>
 
 #include <ATen/ATen.h>
-#include <nlohmann/json.hpp>
 #include <sodium.h>
+#include <nlohmann/json.hpp>
 
 #include "poise/error.h"
 #include "poise/files.h"
@@ -101,7 +101,8 @@ void write_tensors(const std::filesystem::path& path, const TensorFile& content)
     stream.write(reinterpret_cast<const char*>(&length), sizeof(length));
     stream.write(text.data(), static_cast<std::streamsize>(text.size()));
     for (const auto& tensor : tensors) {
-      stream.write(static_cast<const char*>(tensor.data_ptr()), static_cast<std::streamsize>(tensor.nbytes()));
+      stream.write(static_cast<const char*>(tensor.data_ptr()),
+                   static_cast<std::streamsize>(tensor.nbytes()));
     }
   });
 }

@@ -46,8 +46,8 @@ HostTrainer::HostTrainer(FusedNetwork& network, Loaded<Modulation> modulation, c
                  [this](std::int64_t step) { not_finite("a gradient is not finite", step); }) {}
 
 void HostTrainer::not_finite(const std::string& what, std::int64_t step) {
-  throw Error(what + " in epoch " + std::to_string(position.epoch + 1) + ", step " + std::to_string(step + 1) +
-              (batch_ != nullptr ? ": " + culprit(network_, *batch_) : "") + ".");
+  throw Error(what + " in epoch " + std::to_string(position.epoch + 1) + ", step " +
+              std::to_string(step + 1) + (batch_ != nullptr ? ": " + culprit(network_, *batch_) : "") + ".");
 }
 
 void HostTrainer::backward(const torch::Tensor& loss) {

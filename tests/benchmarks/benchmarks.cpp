@@ -56,8 +56,7 @@ struct Contestant {
 
 class Bench {
  public:
-  explicit Bench(std::string encoder)
-      : catalog_(poise::search_folders()), encoder_(std::move(encoder)) {}
+  explicit Bench(std::string encoder) : catalog_(poise::search_folders()), encoder_(std::move(encoder)) {}
 
   void add(const std::string& modulation, const std::string& options) {
     Contestant contestant = make(modulation);
@@ -65,7 +64,9 @@ class Bench {
     const auto loaded = poise::load<poise::Modulation>(catalog_.find("modulation", modulation), config);
     contestant.trainer = std::make_unique<poise::HostTrainer>(*contestant.network, loaded, settings());
     loaded.object->begin(*contestant.trainer);
-    contestant.step = [trainer = contestant.trainer.get()](const Batch& batch) { trainer->train_step(batch); };
+    contestant.step = [trainer = contestant.trainer.get()](const Batch& batch) {
+      trainer->train_step(batch);
+    };
     contestants_.push_back(std::move(contestant));
   }
 

@@ -6,8 +6,8 @@
 #include <fstream>
 #include <numeric>
 
-#include <nlohmann/json.hpp>
 #include <torch/autograd.h>
+#include <nlohmann/json.hpp>
 
 #include "poise/testing.h"
 #include "small_network.h"
@@ -277,8 +277,9 @@ TEST(Oracle, GradientsKappaAndBuffersOfSmallNetworks) {
                     1e-12 * std::max(1.0, expected.abs().max().item<double>()))
               << name;
         } else {
-          EXPECT_LE((tensor.to(at::kDouble) - tensor_of(step.at("buffers").at(name))).abs().max().item<double>(),
-                    1e-12)
+          EXPECT_LE(
+              (tensor.to(at::kDouble) - tensor_of(step.at("buffers").at(name))).abs().max().item<double>(),
+              1e-12)
               << name;
         }
       }

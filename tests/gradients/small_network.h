@@ -20,7 +20,7 @@ namespace small {
 struct Shape {
   int modalities = 2;
   std::string fusion = "concat";  ///< or "mlp"
-  bool batch_norm = false;  ///< in the encoders
+  bool batch_norm = false;        ///< in the encoders
   bool dropout = false;
   torch::Dtype dtype = torch::kFloat64;
   bool fusion_norm = false;  ///< BatchNorm in "mlp"
@@ -88,8 +88,9 @@ class Fusion : public poise::Fusion {
       bias_ = register_parameter("bias", at::randn({classes}));
       set_role(bias_, poise::Role::head);
     } else {
-      hidden_ = register_module("hidden", torch::nn::Linear(torch::nn::LinearOptions(k * small::width, 5)
-                                                              .bias(!(shape_.fusion_norm && shape_.live_biases_only))));
+      hidden_ = register_module(
+          "hidden", torch::nn::Linear(torch::nn::LinearOptions(k * small::width, 5)
+                                          .bias(!(shape_.fusion_norm && shape_.live_biases_only))));
       if (shape_.fusion_norm) norm_ = register_module("norm", torch::nn::BatchNorm1d(5));
       if (shape_.dropout) dropout_ = register_module("dropout", torch::nn::Dropout(0.3));
       output_ = register_module("output", torch::nn::Linear(5, classes));

@@ -51,12 +51,14 @@ class Agm : public poise::Modulation {
   explicit Agm(poise::Config& config)
       : alpha_(config.number("alpha", 1.0, {.min = 0}, "strength of the modulation; 0: joint training")),
         cap_(config.number("cap", 10.0, {.min = 0}, "largest tau - r; without one, kappa can overflow")),
-        clip_(config.number("clip", 1.0, {.min = 0},
-                            "clips the norm of all gradients to this value in a step in which an entry of the "
-                            "head's weight gradient exceeds it; 0: never")),
-        stays_(config.boolean("stays", false,
-                              "after the window kappa keeps its last value, as in the published code, instead "
-                              "of returning to 1")) {
+        clip_(
+            config.number("clip", 1.0, {.min = 0},
+                          "clips the norm of all gradients to this value in a step in which an entry of the "
+                          "head's weight gradient exceeds it; 0: never")),
+        stays_(
+            config.boolean("stays", false,
+                           "after the window kappa keeps its last value, as in the published code, instead "
+                           "of returning to 1")) {
     const auto window = config.integers("window", {0, 20}, {.min = 0}, "first and last epoch of modulation");
     if (window.size() != 2 || window[0] > window[1]) {
       config.fail("window", "modulation.window must be [first, last] with first <= last.");

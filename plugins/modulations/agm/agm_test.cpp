@@ -51,13 +51,12 @@ TEST_P(Oracle, StrengthsCoefficientsAndGradients) {
     batch.targets = tensor_of(step.at("targets")).to(at::kLong);
     const Tensor loss = agm->loss(batch, trainer);
     // The loss is that of the full logits themselves.
-    EXPECT_EQ(loss.item<double>(),
-              trainer.objective().loss(z[-1], batch).item<double>());
+    EXPECT_EQ(loss.item<double>(), trainer.objective().loss(z[-1], batch).item<double>());
     loss.backward();
     for (const std::string name : {"r", "tau", "kappa"}) {
       const Tensor expected = tensor_of(step.at(name));
-      EXPECT_TRUE(at::allclose(trainer.recorded.at(name), expected, 1e-12, 1e-300)) << name << ": "
-          << trainer.recorded.at(name) << " is not " << expected;
+      EXPECT_TRUE(at::allclose(trainer.recorded.at(name), expected, 1e-12, 1e-300))
+          << name << ": " << trainer.recorded.at(name) << " is not " << expected;
     }
     EXPECT_TRUE(at::allclose(z.grad(), tensor_of(step.at("gradient")), 1e-11, 1e-15));
   }
@@ -100,8 +99,8 @@ TEST(Agm, SwappedModalitiesSwapKappa) {
 TEST(Agm, AfterTheWindowKappaReturnsToOneOrStays) {
   const auto step = steps_of("two").at(0);
   for (const bool stays : {false, true}) {
-    const auto agm = poise::testing::make<poise::Modulation>(std::string("window = [0, 1]\nclip = 0\nstays = ") +
-                                                             (stays ? "true" : "false"));
+    const auto agm = poise::testing::make<poise::Modulation>(
+        std::string("window = [0, 1]\nclip = 0\nstays = ") + (stays ? "true" : "false"));
     FixedLogits network(2);
     RecordingTrainer trainer(network);
     poise::Batch batch;

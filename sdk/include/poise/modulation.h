@@ -24,8 +24,9 @@ struct Requirements {
 
 /// An epoch's samples in order, instead of the host's shuffle. Repeats and omissions are allowed.
 struct Plan {
-  torch::Tensor ids;      ///< [N] int64, train ids
-  torch::Tensor present;  ///< [N] int64, bits of a Subset: the *inputs* of the others are absent; undefined: all
+  torch::Tensor ids;  ///< [N] int64, train ids
+  torch::Tensor
+      present;  ///< [N] int64, bits of a Subset: the *inputs* of the others are absent; undefined: all
   torch::Tensor weights;  ///< [N] float32, factor of each sample's loss; undefined: all 1
 };
 

@@ -20,6 +20,7 @@ class Optimizer {
 
 /// Scales the gradients of `parameters` so that their joint L2 norm is at most `limit`, where the boolean
 /// scalar `when` holds. Parameters without a gradient are passed over. Never waits for a GPU.
-void clip_gradients(const std::vector<torch::Tensor>& parameters, double limit, const torch::Tensor& when = {});
+void clip_gradients(const std::vector<torch::Tensor>& parameters, double limit,
+                    const torch::Tensor& when = {});
 
 }  // namespace poise

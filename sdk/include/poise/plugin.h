@@ -45,17 +45,28 @@ void* create(Config* config) {
 
 }  // namespace poise::detail
 
-#define POISE_DETAIL_PLUGIN(Interface, Class, kind_, name_, summary_)                                  \
-  extern "C" {                                                                                         \
-  __attribute__((visibility("default"))) extern const PoisePlugin poise_plugin;                        \
-  const PoisePlugin poise_plugin = {                                                                   \
-      poise::plugin_magic,        sizeof(PoisePlugin),     name_,                                      \
-      kind_,                      POISE_PLUGIN_VERSION,    summary_,                                   \
-      POISE_PLUGIN_LICENSE,       "poise." kind_ "/1",     POISE_SDK_VERSION,                          \
-      POISE_BUILT_TORCH,          POISE_TORCH_VARIANT,     POISE_BUILT_PLATFORM,                       \
-      POISE_BUILT_CXX11_ABI,      POISE_BUILT_GXX_ABI,     POISE_BUILT_STANDARD,                       \
-      POISE_BUILT_CONTAINERS,     POISE_BUILT_SANITIZER,   &poise::detail::create<Interface, Class>};  \
-  }                                                                                                    \
+#define POISE_DETAIL_PLUGIN(Interface, Class, kind_, name_, summary_)           \
+  extern "C" {                                                                  \
+  __attribute__((visibility("default"))) extern const PoisePlugin poise_plugin; \
+  const PoisePlugin poise_plugin = {poise::plugin_magic,                        \
+                                    sizeof(PoisePlugin),                        \
+                                    name_,                                      \
+                                    kind_,                                      \
+                                    POISE_PLUGIN_VERSION,                       \
+                                    summary_,                                   \
+                                    POISE_PLUGIN_LICENSE,                       \
+                                    "poise." kind_ "/1",                        \
+                                    POISE_SDK_VERSION,                          \
+                                    POISE_BUILT_TORCH,                          \
+                                    POISE_TORCH_VARIANT,                        \
+                                    POISE_BUILT_PLATFORM,                       \
+                                    POISE_BUILT_CXX11_ABI,                      \
+                                    POISE_BUILT_GXX_ABI,                        \
+                                    POISE_BUILT_STANDARD,                       \
+                                    POISE_BUILT_CONTAINERS,                     \
+                                    POISE_BUILT_SANITIZER,                      \
+                                    &poise::detail::create<Interface, Class>};  \
+  }                                                                             \
   static_assert(true, "so that the line ends with a semicolon")
 
 #define POISE_DATASET(Class, name, summary) \

@@ -57,7 +57,9 @@ class FixedLogits : public Network {
     return at::stack(rows);
   }
   torch::Tensor feature(const Batch& /*batch*/) override { return {}; }
-  torch::Tensor share(const Batch& /*batch*/, int m) override { return shares.at(static_cast<std::size_t>(m)); }
+  torch::Tensor share(const Batch& /*batch*/, int m) override {
+    return shares.at(static_cast<std::size_t>(m));
+  }
   std::vector<torch::Tensor> parameters() const override { return {head_weight, encoder_parameter}; }
   std::vector<torch::Tensor> parameters(Role role) const override {
     return {role == Role::head ? head_weight : encoder_parameter};
@@ -113,7 +115,9 @@ class RecordingTrainer : public Trainer {
 /// Holds what visit() stores and gives it back, scalars and tensors at different times as the host does.
 class StoredState : public State {
  public:
-  void scalar(const std::string& name, double& value) override { exchange(numbers_, name, value, !tensors_now); }
+  void scalar(const std::string& name, double& value) override {
+    exchange(numbers_, name, value, !tensors_now);
+  }
   void scalar(const std::string& name, std::int64_t& value) override {
     exchange(integers_, name, value, !tensors_now);
   }
