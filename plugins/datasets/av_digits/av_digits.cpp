@@ -154,6 +154,7 @@ void AvDigits::build(const poise::DatasetSpec& spec) {
 
 void AvDigits::build_audio(const std::vector<av_digits::Recording>& recordings, int threads) {
   std::vector<std::filesystem::path> files;
+  files.reserve(recordings.size());
   for (const auto& recording : recordings) files.push_back(recording.path);
   std::ostringstream description;
   description << std::hexfloat << "audio 1, torch " << POISE_BUILT_TORCH << ", size " << size_ << ", snr "

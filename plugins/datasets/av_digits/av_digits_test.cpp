@@ -87,6 +87,7 @@ TEST_F(AvDigitsTest, ImageRecordingAndTargetAreOfOneClass) {
   const auto dataset = built(small);
   const auto recordings = av_digits::list_recordings(fs::path(SAMPLE) / "fsdd" / "recordings");
   std::vector<std::int64_t> digits;
+  digits.reserve(recordings.size());
   for (const auto& recording : recordings) digits.push_back(recording.path.filename().string()[0] - '0');
   const auto audio = av_digits::audio_features(recordings, 16, INFINITY, 0, 1);
   for (const Split split : splits) {
@@ -142,6 +143,7 @@ TEST_F(AvDigitsTest, ParallelFetchEqualsSerialFetch) {
   std::vector<poise::Batch> batches(threads);
   {
     std::vector<std::jthread> running;
+    running.reserve(threads);
     for (int i = 0; i < threads; ++i) {
       running.emplace_back([&, i] {
         for (int round = 0; round < 20; ++round) {

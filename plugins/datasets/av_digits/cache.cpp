@@ -9,9 +9,9 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <string_view>
 #include <iostream>
 #include <optional>
+#include <string_view>
 
 #include <poise/error.h>
 #include <poise/files.h>

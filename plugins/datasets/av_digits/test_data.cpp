@@ -1,10 +1,10 @@
 #include "test_data.h"
 
 #include <sndfile.h>
-#include <stdlib.h>
 #include <zlib.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <numbers>
 
 #include <ATen/ops/unique_dim.h>
