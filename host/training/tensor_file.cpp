@@ -137,7 +137,8 @@ TensorFile read_tensors(const std::filesystem::path& path) {
         if (entry.at("dtype") != kind) continue;
         const auto tensor = at::empty(shape, type);
         if (begin + tensor.nbytes() > size) damaged(path, "tensor '" + name + "' is cut off");
-        std::memcpy(tensor.data_ptr(), data + begin, tensor.nbytes());
+        // An empty tensor has no address.
+        if (tensor.nbytes() > 0) std::memcpy(tensor.data_ptr(), data + begin, tensor.nbytes());
         content.tensors.emplace_back(name, tensor);
       }
     }
