@@ -19,7 +19,7 @@ constexpr const char* names[] = {"train-images-idx3-ubyte", "train-labels-idx1-u
                                  "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
 std::filesystem::path must_find(const std::filesystem::path& folder, const char* name) {
-  const auto path = find_idx(folder / name);
+  auto path = find_idx(folder / name);
   if (path.empty()) {
     throw poise::Error("there is no " + (folder / name).string() + " and no " + name +
                            ".gz beside it: the images of av_digits are MNIST's four IDX files.",
@@ -29,7 +29,7 @@ std::filesystem::path must_find(const std::filesystem::path& folder, const char*
 }
 
 torch::Tensor read_label_file(const std::filesystem::path& path) {
-  const auto labels = read_idx(path, 1).to(torch::kLong);
+  auto labels = read_idx(path, 1).to(torch::kLong);
   if (labels.numel() > 0 && labels.max().item<std::int64_t>() > 9) {
     throw poise::Error(path.string() + " is damaged: it holds the label " +
                        std::to_string(labels.max().item<std::int64_t>()) + ", and labels are 0 to 9.");
@@ -99,7 +99,7 @@ Pca fit_pca(const torch::Tensor& train, double share) {
 }
 
 torch::Tensor project(const Pca& pca, const torch::Tensor& rows) {
-  const auto exact = rows.to(torch::kDouble);
+  auto exact = rows.to(torch::kDouble);
   if (!pca.basis.defined()) return exact;
   return pca.mean + (exact - pca.mean).mm(pca.basis).mm(pca.basis.t());
 }
@@ -110,8 +110,8 @@ torch::Tensor image_features(const std::filesystem::path& folder, const ImageLab
   const auto train = images.slice(0, 0, labels.begin[1]).to(torch::kDouble) / 255;
   const auto pca = fit_pca(train, energy);
   const auto kept = project(pca, train);
-  const double mean = kept.mean().item<double>();
-  const double deviation = kept.std(/*unbiased=*/false).item<double>();
+  const auto mean = kept.mean().item<double>();
+  const auto deviation = kept.std(/*unbiased=*/false).item<double>();
   const auto rows = project(pca, images.index_select(0, wanted).to(torch::kDouble) / 255);
   // An image set of one colour has no deviation, and nothing to scale.
   return ((rows - mean) / (deviation > 0 ? deviation : 1)).to(torch::kHalf).view({-1, 1, side, side});

@@ -97,8 +97,8 @@ torch::Tensor audio_features(const std::vector<Recording>& recordings, std::int6
   const auto values = spectrograms(signals.samples, plan);
   // Summed as float64: in float32 the order, and with it the number of threads, would be seen in the result.
   const auto own = values.slice(0, 0, train).to(torch::kDouble);
-  const double mean = own.mean().item<double>();
-  const double deviation = own.std(/*unbiased=*/false).item<double>();
+  const auto mean = own.mean().item<double>();
+  const auto deviation = own.std(/*unbiased=*/false).item<double>();
   return ((values - mean) / (deviation > 0 ? deviation : 1)).to(torch::kHalf);
 }
 
