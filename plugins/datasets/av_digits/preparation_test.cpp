@@ -105,7 +105,7 @@ TEST(Preparation, BabbleIsAtTheRatioToTheRecordingWithoutItsZeros) {
     const auto noise = (noisy - clean.samples).to(torch::kDouble);
     for (std::int64_t i = 0; i < 8; ++i) {
       const auto own = clean.samples[i].slice(0, 0, 500 * (i + 1)).to(torch::kDouble);
-      const double ratio = (own.square().mean() / noise[i].square().mean()).item<double>();
+      const auto ratio = (own.square().mean() / noise[i].square().mean()).item<double>();
       EXPECT_NEAR(10 * std::log10(ratio), snr, 1e-4);
       EXPECT_GT(noise[i].slice(0, 3500).square().mean().item<double>(), 0) << "it lasts until the end";
     }
@@ -125,7 +125,7 @@ TEST(Preparation, BabbleIsOfFiveOthersAtEqualPower) {
   for (std::int64_t i = 0; i < 8; ++i) {
     std::vector<double> present;
     for (std::int64_t j = 0; j < 8; ++j) {
-      const double height = spectrum[i][64 * (j + 1)].item<double>();
+      const auto height = spectrum[i][64 * (j + 1)].item<double>();
       if (height < 1) continue;
       EXPECT_NE(i, j) << "a recording is no noise to itself";
       present.push_back(height);
