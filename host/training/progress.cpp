@@ -2,17 +2,21 @@
 
 #include <unistd.h>
 
+#include <cmath>
 #include <iostream>
 
 #include <fmt/format.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/basic_file_sink.h>
 
+#include "poise/error.h"
 #include "training/clock.h"
 
 namespace poise {
 namespace {
 
 std::string duration(double seconds) {
-  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
+  const auto whole = std::llround(seconds);
   if (whole < 60) return fmt::format("{} s", whole);
   if (whole < 3600) return fmt::format("{}:{:02} min", whole / 60, whole % 60);
   return fmt::format("{}:{:02} h", whole / 3600, whole % 3600 / 60);
@@ -27,7 +31,16 @@ void Progress::clear_line() {
   if (terminal_ && !quiet_) std::cerr << "\r\033[K";
 }
 
-void Progress::begin_run(const std::string& label) {
+void Progress::begin_run(const std::string& label, const std::filesystem::path& folder) {
+  const auto file = folder / "log.txt";
+  try {
+    log_ = std::make_shared<spdlog::logger>(
+        "run", std::make_shared<spdlog::sinks::basic_file_sink_st>(file.string()));
+  } catch (const spdlog::spdlog_ex& error) {
+    throw Error("cannot write " + file.string() + ": " + error.what());
+  }
+  log_->flush_on(spdlog::level::info);
+  log_->info("{} begins", label);
   label_ = label;
   last_.clear();
   ++started_runs_;
@@ -55,6 +68,7 @@ void Progress::epoch(const EpochReport& report) {
     last_ += fmt::format("  {} {:.1f} %", modality, 100 * accuracy);
   }
   last_ += fmt::format("  {:.0f} samples/s", report.samples_per_second);
+  log_->info(last_);
   if (quiet_ || terminal_) return;
   const double run = now() - run_started_seconds_;
   const double fraction = static_cast<double>(report.epoch) / static_cast<double>(report.epochs);
@@ -71,6 +85,7 @@ void Progress::end_run() {
 }
 
 void Progress::note(const std::string& sentence) {
+  if (log_) log_->info(sentence);
   clear_line();
   std::cerr << sentence << '\n';
 }

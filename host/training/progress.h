@@ -1,8 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include <spdlog/fwd.h>
 
 namespace poise {
 
@@ -16,14 +20,15 @@ struct EpochReport {
   double samples_per_second = 0;
 };
 
-/// Writes progress to stderr: a line that is overwritten when it is a terminal, else one line an epoch.
-/// Counts the runs of a pipeline, so that the time left is that of all.
+/// Writes progress to stderr: a line that is overwritten when it is a terminal, else one line an epoch; and what
+/// happens, dated, to log.txt in the run's folder, quiet or not. Counts the runs of a pipeline, so that the time
+/// left is that of all.
 class Progress {
  public:
   Progress(std::int64_t runs, bool quiet);
 
-  /// Before each run that is not skipped.
-  void begin_run(const std::string& label);
+  /// Before each run that is not skipped. Throws Error when the log cannot be written.
+  void begin_run(const std::string& label, const std::filesystem::path& folder);
   /// A step is done: `fraction` of the run.
   void step(double fraction);
   void epoch(const EpochReport& report);
@@ -38,6 +43,7 @@ class Progress {
   bool quiet_;
   bool terminal_;
   std::int64_t started_runs_ = 0;
+  std::shared_ptr<spdlog::logger> log_;  ///< of the run in progress
   std::string label_;
   std::string last_;
   double started_seconds_ = 0;

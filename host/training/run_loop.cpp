@@ -45,7 +45,7 @@ class Run {
       : request_(request), plugins_(plugins), progress_(progress), device_(request.device) {}
 
   Outcome go() {
-    progress_.begin_run(request_.label);
+    progress_.begin_run(request_.label, request_.folder);
     started_ = now();
     torch::manual_seed(request_.seed);
     build_data();
@@ -54,7 +54,7 @@ class Run {
     HostTrainer trainer(network, plugins_.modulation, request_.train);
     network_ = &network;
     trainer_ = &trainer;
-    state_ = std::make_unique<RunState>(network, trainer, plugins_.modulation, request_);
+    state_ = std::make_unique<RunState>(network, trainer, plugins_.modulation, request_, started_);
     begin();
     while (trainer.position.epoch < request_.train.epochs) {
       if (!train_epoch()) return Outcome::interrupted;
@@ -85,6 +85,7 @@ class Run {
                     " samples, but needs at least " + std::to_string(least) + ".");
       }
     }
+    epoch_steps_ = static_cast<std::int64_t>(batch_bounds(samples_[0], request_.train.batch_size).size());
   }
 
   BatchStream::Source source(Split split) const {
@@ -186,12 +187,11 @@ class Run {
   /// The schedule counts in steps of a plain epoch; an epoch of another length passes through it in proportion.
   void set_rate(std::int64_t batches) {
     const auto& position = trainer_->position;
-    const auto nominal =
-        static_cast<std::int64_t>(batch_bounds(samples_[0], request_.train.batch_size).size());
     const std::int64_t within =
-        (position.pass * batches + position.batch) * nominal / (position.passes * batches);
-    trainer_->host_optimizer().set_rate_factor(schedule_factor(
-        request_.train.schedule, position.epoch * nominal + within, nominal, request_.train.epochs));
+        (position.pass * batches + position.batch) * epoch_steps_ / (position.passes * batches);
+    trainer_->host_optimizer().set_rate_factor(schedule_factor(request_.train.schedule,
+                                                               position.epoch * epoch_steps_ + within,
+                                                               epoch_steps_, request_.train.epochs));
   }
 
   void finish_epoch() {
@@ -255,7 +255,7 @@ class Run {
                       {"backward_passes_per_step", static_cast<double>(trainer_->backward_passes()) / steps},
                       {"first_step_seconds", first_step_seconds_},
                       {"train_seconds", state_->train_seconds},
-                      {"total_seconds", state_->total_seconds + now() - started_},
+                      {"total_seconds", state_->total_seconds()},
                       {"peak_memory_mib", peak_memory_mib()}};
     write_file(request_.folder / "result.json", result.dump(2) + "\n");
     remove_checkpoints(request_.folder);
@@ -266,6 +266,7 @@ class Run {
   Progress& progress_;
   torch::Device device_;
   std::int64_t samples_[3] = {0, 0, 0};
+  std::int64_t epoch_steps_ = 0;  ///< of a plain epoch: every training sample once
   FusedNetwork* network_ = nullptr;
   HostTrainer* trainer_ = nullptr;
   std::unique_ptr<RunState> state_;

@@ -7,6 +7,7 @@
 #include "poise/error.h"
 #include "poise/files.h"
 #include "training/clock.h"
+#include "training/events.h"
 
 namespace poise {
 namespace {
@@ -23,8 +24,10 @@ void copy_into(FusedNetwork& network, const TensorFile& file, const std::string&
 }  // namespace
 
 RunState::RunState(FusedNetwork& network, HostTrainer& trainer, const Loaded<Modulation>& modulation,
-                   const RunRequest& request)
-    : network_(network), trainer_(trainer), modulation_(modulation), request_(request), started_(now()) {}
+                   const RunRequest& request, double started)
+    : network_(network), trainer_(trainer), modulation_(modulation), request_(request), started_(started) {}
+
+double RunState::total_seconds() const { return earlier_seconds_ + now() - started_; }
 
 std::vector<at::Generator> RunState::generators() const {
   std::vector<at::Generator> generators{at::globalContext().defaultGenerator(at::kCPU)};
@@ -51,7 +54,7 @@ Checkpoint RunState::checkpoint() {
                         {"counts",
                          {counts.encoder_batches, counts.encoder_absent_rows, counts.fusion_batches,
                           trainer_.backward_passes()}},
-                        {"seconds", {train_seconds, total_seconds + now() - started_}},
+                        {"seconds", {train_seconds, total_seconds()}},
                         {"modulation", nlohmann::json::object()}};
   auto& tensors = checkpoint.tensors.tensors;
   for (const auto& [name, tensor] : network_.named_tensors())
@@ -59,7 +62,7 @@ Checkpoint RunState::checkpoint() {
   tensors.emplace_back("optimizer", trainer_.host_optimizer().saved());
   int index = 0;
   for (auto& generator : generators()) {
-    const std::lock_guard lock(generator.mutex());
+    const std::scoped_lock lock(generator.mutex());
     tensors.emplace_back("generator." + std::to_string(index++), generator.get_state());
   }
   if (plan.ids.defined()) tensors.emplace_back("plan.ids", plan.ids);
@@ -96,7 +99,7 @@ void RunState::restore_scalars(const Checkpoint& checkpoint) {
   s.at("counts").at(2).get_to(counts.fusion_batches);
   s.at("counts").at(3).get_to(trainer_.backward_passes());
   s.at("seconds").at(0).get_to(train_seconds);
-  s.at("seconds").at(1).get_to(total_seconds);
+  s.at("seconds").at(1).get_to(earlier_seconds_);
   RestoringState restoring(checkpoint, RestoringState::What::scalars);
   modulation_.call([&](Modulation& m) { m.visit(restoring); });
 }
@@ -119,7 +122,7 @@ void RunState::restore_tensors(const Checkpoint& checkpoint) {
   modulation_.call([&](Modulation& m) { m.visit(restoring); });
   int index = 0;
   for (auto& generator : generators()) {
-    const std::lock_guard lock(generator.mutex());
+    const std::scoped_lock lock(generator.mutex());
     generator.set_state(file.at("generator." + std::to_string(index++)));
   }
 }
@@ -145,6 +148,7 @@ void RunState::write_metrics() const {
   std::string lines;
   for (const auto& line : metrics) lines += line + "\n";
   write_file(request_.folder / "metrics.jsonl", lines);
+  write_file(request_.folder / "events.out.tfevents.poise", tensorboard_events(metrics, wall_time()));
 }
 
 }  // namespace poise

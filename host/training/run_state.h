@@ -14,8 +14,9 @@ namespace poise {
 /// What a run knows beside its network and trainer, and the way of all of it into a checkpoint and back.
 class RunState {
  public:
+  /// `started`: of this process' part of the run, on now()'s clock.
   RunState(FusedNetwork& network, HostTrainer& trainer, const Loaded<Modulation>& modulation,
-           const RunRequest& request);
+           const RunRequest& request, double started);
 
   [[nodiscard]] Checkpoint checkpoint();
   /// In two parts, around the modulation's begin().
@@ -26,15 +27,16 @@ class RunState {
   void keep_best(double accuracy, double loss, const nlohmann::json& validation);
   /// The best epoch's weights into the network.
   void load_best();
-  /// metrics.jsonl as a whole, so that a resumed run's is an uninterrupted one's.
+  /// metrics.jsonl, and the same for TensorBoard, as a whole, so that a resumed run's is an uninterrupted one's.
   void write_metrics() const;
+  /// Of all processes of this run so far.
+  [[nodiscard]] double total_seconds() const;
 
   Plan plan;                         ///< of the pass in progress
   std::vector<std::string> metrics;  ///< a line an epoch
   std::int64_t best_epoch = 0;       ///< from 1; 0: none yet
   nlohmann::json best_validation;
   double train_seconds = 0;
-  double total_seconds = 0;  ///< of the earlier processes of this run
 
  private:
   [[nodiscard]] std::vector<at::Generator> generators() const;
@@ -46,6 +48,7 @@ class RunState {
   double best_accuracy_ = 0;
   double best_loss_ = 0;
   double started_;
+  double earlier_seconds_ = 0;  ///< total_seconds() of the earlier processes
 };
 
 }  // namespace poise
