@@ -17,10 +17,6 @@ namespace fs = std::filesystem;
   throw Error(position + ": " + sentence, Fault::usage);
 }
 
-std::string position_in(const std::string& source, const toml::source_position& position) {
-  return source + ":" + std::to_string(position.line) + ":" + std::to_string(position.column);
-}
-
 toml::table parse_file(const fs::path& file) {
   std::string text;
   try {
@@ -31,7 +27,7 @@ toml::table parse_file(const fs::path& file) {
   try {
     return toml::parse(text, std::string_view(file.native()));
   } catch (const toml::parse_error& error) {
-    refuse(position_in(file.string(), error.source().begin), std::string(error.description()) + ".");
+    refuse(where(error.source()), std::string(error.description()) + ".");
   }
 }
 
@@ -76,13 +72,6 @@ std::string trimmed(const std::string& text) {
 }
 
 }  // namespace
-
-std::string where(const toml::key& key) {
-  const toml::source_region& source = key.source();
-  if (!source.path) return "";
-  if (source.path->starts_with("--set")) return *source.path;
-  return position_in(*source.path, source.begin);
-}
 
 void merge(toml::table& into, toml::table&& from) {
   if (into.empty() && !into.source().path) {

@@ -27,9 +27,6 @@ Document read_document(const std::filesystem::path& file, const std::vector<std:
 /// The table that "dotted.key=value" stands for. The value is TOML; a word that is none is a text.
 toml::table read_setting(const std::string& setting);
 
-/// "file.toml:12:3", or the setting, of a key.
-std::string where(const toml::key& key);
-
 /// Moves all of `from` into `into`.
 void merge(toml::table& into, toml::table&& from);
 

@@ -27,9 +27,7 @@ std::vector<fs::path> plugin_path(Config& root, const toml::table& table) {
   std::vector<fs::path> folders;
   const auto names = root.texts("plugin_path", {}, "folders of plugins");
   for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto source = table.get("plugin_path")->as_array()->get(i)->source().path;
-    const bool from_file = source && !source->starts_with("--set");
-    folders.push_back((from_file ? fs::path(*source).parent_path() : fs::path()) / names[i]);
+    folders.push_back(folder_of(*table.get("plugin_path")->as_array()->get(i)) / names[i]);
   }
   return folders;
 }

@@ -21,6 +21,11 @@ struct Config::Impl {
 
 namespace {
 
+/// False for what the command line sets: its source is the text of the setting.
+bool is_in_a_file(const toml::source_region& source) {
+  return source.path && !source.path->starts_with("--set");
+}
+
 /// A number as a person writes it: as few digits as give the value back.
 std::string written(double value) {
   char text[32];
@@ -111,11 +116,15 @@ std::string read_text(Config::Impl& impl, const Option& option, const toml::node
 
 }  // namespace
 
-std::string where(const toml::node& node) {
-  const toml::source_region& source = node.source();
+std::string where(const toml::source_region& source) {
   if (!source.path) return "";
-  if (source.path->starts_with("--set")) return *source.path;
+  if (!is_in_a_file(source)) return *source.path;
   return *source.path + ":" + std::to_string(source.begin.line) + ":" + std::to_string(source.begin.column);
+}
+
+std::filesystem::path folder_of(const toml::node& node) {
+  const toml::source_region& source = node.source();
+  return is_in_a_file(source) ? std::filesystem::path(*source.path).parent_path() : std::filesystem::path();
 }
 
 Config make_config(std::shared_ptr<const toml::table> table, const std::string& name) {
@@ -203,10 +212,7 @@ std::filesystem::path Config::path(const std::string& key, const std::filesystem
   const toml::node* node = declare(*impl_, option);
   std::filesystem::path path = read_text(*impl_, option, node, default_value.string());
   if (node == nullptr || path.empty() || path.is_absolute()) return path;
-  const auto source = node->source().path;
-  const bool from_file = source && !source->starts_with("--set");
-  const auto folder = from_file ? std::filesystem::path(*source).parent_path() : std::filesystem::path();
-  return std::filesystem::absolute(folder / path).lexically_normal();
+  return std::filesystem::absolute(folder_of(*node) / path).lexically_normal();
 }
 
 std::vector<std::int64_t> Config::integers(const std::string& key,
@@ -272,13 +278,8 @@ void Config::finish() const {
   for (const auto& [key, node] : *impl_->table) {
     const std::string name(key.str());
     if (std::ranges::find(impl_->read, name) != impl_->read.end()) continue;
-    // The key's own position, which TOML++ 3.3 keeps with the key.
-    const toml::source_region& source = key.source();
-    std::string position = where(node);
-    if (source.path && !source.path->starts_with("--set")) {
-      position =
-          *source.path + ":" + std::to_string(source.begin.line) + ":" + std::to_string(source.begin.column);
-    }
+    std::string position = where(key);
+    if (position.empty()) position = where(node);
     throw Error((position.empty() ? "" : position + ": ") + "unknown key " + dotted(*impl_, name) +
                     (impl_->read.empty() ? "; there are no options here" : did_you_mean(name, impl_->read)),
                 Fault::usage);

@@ -19,6 +19,7 @@
 
 #include <ATen/ATen.h>
 
+#include "poise/epoch_window.h"
 #include "poise/modulation.h"
 #include "poise/plugin.h"
 
@@ -58,14 +59,8 @@ class Agm : public poise::Modulation {
         stays_(
             config.boolean("stays", false,
                            "after the window kappa keeps its last value, as in the published code, instead "
-                           "of returning to 1")) {
-    const auto window = config.integers("window", {0, 20}, {.min = 0}, "first and last epoch of modulation");
-    if (window.size() != 2 || window[0] > window[1]) {
-      config.fail("window", "modulation.window must be [first, last] with first <= last.");
-    }
-    first_ = window[0];
-    last_ = window[1];
-  }
+                           "of returning to 1")),
+        window_(poise::EpochWindow::read(config, {0, 20})) {}
 
   poise::Requirements requirements(int k) const override {
     poise::Requirements needs;
@@ -84,11 +79,15 @@ class Agm : public poise::Modulation {
     shapley_ = (table_.t() / factorial(k)).to(options.dtype());
     sum_ = at::zeros({k}, options.dtype(at::kDouble));
     kappa_ = at::ones({k}, options.dtype(at::kDouble));
+    head_weights_.clear();
+    for (const auto& parameter : trainer.network().parameters(poise::Role::head)) {
+      if (parameter.dim() > 1) head_weights_.push_back(parameter);
+    }
   }
 
   Tensor loss(const Batch& batch, Trainer& trainer) override {
-    const bool in_window = trainer.epoch() >= first_ && trainer.epoch() <= last_;
-    const bool modulated = in_window || (stays_ && trainer.epoch() > last_);
+    const bool in_window = window_.holds(trainer.epoch());
+    const bool modulated = in_window || (stays_ && trainer.epoch() > window_.last);
     if (alpha_ == 0 || !modulated) return Modulation::loss(batch, trainer);
 
     const Tensor z = trainer.network().logits(batch, subsets_);  // [S, B, C], the full set last
@@ -103,9 +102,9 @@ class Agm : public poise::Modulation {
   void modulate(const Batch& /*batch*/, Trainer& trainer) override {
     if (clip_ == 0) return;
     Tensor exceeds;
-    for (const auto& parameter : trainer.network().parameters(poise::Role::head)) {
-      if (parameter.dim() < 2 || !parameter.grad().defined()) continue;
-      const Tensor one = parameter.grad().abs().max() > clip_;
+    for (const auto& weight : head_weights_) {
+      if (!weight.grad().defined()) continue;
+      const Tensor one = weight.grad().abs().max() > clip_;
       exceeds = exceeds.defined() ? exceeds.logical_or(one) : one;
     }
     if (!exceeds.defined()) return;
@@ -143,12 +142,12 @@ class Agm : public poise::Modulation {
   double cap_;
   double clip_;
   bool stays_;
-  std::int64_t first_ = 0;
-  std::int64_t last_ = 0;
+  poise::EpochWindow window_;
 
   std::vector<Subset> subsets_;  ///< every non-empty one, the full set last
   Tensor table_;
   Tensor shapley_;
+  std::vector<Tensor> head_weights_;
   std::int64_t steps_ = 0;  ///< in which kappa was computed
   Tensor sum_;              ///< of the strengths over those steps, [k]
   Tensor kappa_;            ///< [k]

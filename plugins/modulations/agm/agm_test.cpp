@@ -1,6 +1,6 @@
 // AGM's strengths, references and coefficients against values that tests/oracles/agm.py derived from the formulas
 // (responses as means over all orders of the modalities) before this plugin was written.
-#include <fstream>
+#include <string>
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -8,28 +8,21 @@
 
 #include "poise/modulation.h"
 #include "poise/testing.h"
+#include "poise/testing_oracle.h"
 #include "poise/testing_trainer.h"
 
 namespace {
 
 using poise::testing::FixedLogits;
 using poise::testing::RecordingTrainer;
+using poise::testing::tensor_of;
 using torch::Tensor;
-
-Tensor tensor_of(const nlohmann::json& json) {
-  if (!json.is_array()) return at::scalar_tensor(json.get<double>(), at::kDouble);
-  std::vector<Tensor> parts;
-  for (const auto& element : json) parts.push_back(tensor_of(element));
-  return at::stack(parts);
-}
 
 std::string options(const nlohmann::json& c) {
   return "alpha = " + c.at("alpha").dump() + "\ncap = " + c.at("cap").dump() + "\nclip = 0";
 }
 
-nlohmann::json case_of(const std::string& name) {
-  return nlohmann::json::parse(std::ifstream(POISE_ORACLES "/agm.json")).at("cases").at(name);
-}
+nlohmann::json case_of(const std::string& name) { return poise::testing::oracle("agm").at("cases").at(name); }
 
 nlohmann::json steps_of(const std::string& name) { return case_of(name).at("steps"); }
 
@@ -107,11 +100,11 @@ TEST(Agm, AfterTheWindowKappaReturnsToOneOrStays) {
     batch.targets = tensor_of(step.at("targets")).to(at::kLong);
     network.show(tensor_of(step.at("logits")));
     agm->begin(trainer);
-    trainer.epoch_ = 1;
+    trainer.current_epoch = 1;
     agm->loss(batch, trainer);
     const Tensor last = trainer.recorded.at("kappa").clone();
     trainer.recorded.clear();
-    trainer.epoch_ = 2;
+    trainer.current_epoch = 2;
     const Tensor z = network.show(tensor_of(step.at("logits")));
     agm->loss(batch, trainer).backward();
     if (stays) {

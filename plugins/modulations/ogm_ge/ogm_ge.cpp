@@ -15,6 +15,7 @@
 
 #include <ATen/ATen.h>
 
+#include "poise/epoch_window.h"
 #include "poise/error.h"
 #include "poise/modulation.h"
 #include "poise/plugin.h"
@@ -33,14 +34,8 @@ class OgmGe : public poise::Modulation {
         enhancement_(config.boolean("enhancement", true, "adds the noise (OGM-GE); false: OGM")),
         all_(config.choice("parameters", "convolutions", {"convolutions", "all"},
                            "of the encoders: weights of 2-D convolutions as in the published code, or every "
-                           "parameter of more than one dimension") == "all") {
-    const auto window = config.integers("window", {0, 50}, {.min = 0}, "first and last epoch of modulation");
-    if (window.size() != 2 || window[0] > window[1]) {
-      config.fail("window", "modulation.window must be [first, last] with first <= last.");
-    }
-    first_ = window[0];
-    last_ = window[1];
-  }
+                           "parameter of more than one dimension") == "all"),
+        window_(poise::EpochWindow::read(config, {0, 50})) {}
 
   [[nodiscard]] poise::Requirements requirements(int /*modalities*/) const override {
     return {.min_modalities = 2, .max_modalities = 2, .additive_fusion = true};
@@ -58,7 +53,7 @@ class OgmGe : public poise::Modulation {
   }
 
   void modulate(const Batch& batch, Trainer& trainer) override {
-    if (trainer.epoch() < first_ || trainer.epoch() > last_) return;
+    if (!window_.holds(trainer.epoch())) return;
     const at::NoGradGuard no_grad;
     const auto s = at::stack({confidence(batch, 0, trainer), confidence(batch, 1, trainer)});
     const auto rho = s / s.flip(0);
@@ -105,8 +100,7 @@ class OgmGe : public poise::Modulation {
   double alpha_;
   bool enhancement_;
   bool all_;
-  std::int64_t first_ = 0;
-  std::int64_t last_ = 0;
+  poise::EpochWindow window_;
   std::array<std::vector<Tensor>, 2> modulated_;  ///< parameters per modality
 };
 

@@ -1,12 +1,15 @@
 // OGM-GE on a network that is only shares and parameters with gradients, against values stored by
 // tests/oracles/ogm_ge.py.
-#include <fstream>
-#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "poise/modulation.h"
 #include "poise/testing.h"
+#include "poise/testing_oracle.h"
+#include "poise/testing_trainer.h"
 
 namespace {
 
@@ -46,51 +49,6 @@ class FixedNetwork : public poise::Network {
   std::vector<std::string> names_ = {"audio", "image"};
 };
 
-class Softmax : public poise::Objective {
- public:
-  Tensor loss(const Tensor& /*logits*/, const poise::Batch& /*batch*/) const override {
-    throw std::logic_error("loss");
-  }
-  Tensor losses(const Tensor& /*logits*/, const Tensor& /*targets*/) const override {
-    throw std::logic_error("losses");
-  }
-  Tensor score(const Tensor& logits, const Tensor& targets) const override {
-    return logits.softmax(1).gather(1, targets.unsqueeze(1)).squeeze(1);
-  }
-  Tensor correct(const Tensor& /*logits*/, const Tensor& /*targets*/) const override {
-    throw std::logic_error("correct");
-  }
-};
-
-class OneStep : public poise::Trainer {
- public:
-  FixedNetwork& network() override { return network_; }
-  const poise::Objective& objective() override { return objective_; }
-  poise::Optimizer& optimizer() override { throw std::logic_error("optimizer"); }
-  std::int64_t epoch() const override { return current_epoch; }
-  std::int64_t epochs() const override { return 100; }
-  std::int64_t step() const override { return 0; }
-  void backward(const Tensor& /*loss*/) override { throw std::logic_error("backward"); }
-  void record(const std::string& name, const Tensor& value) override { records[name] = value; }
-
-  std::int64_t current_epoch = 0;
-  std::map<std::string, Tensor> records;
-
- private:
-  FixedNetwork network_;
-  Softmax objective_;
-};
-
-nlohmann::json oracle() { return nlohmann::json::parse(std::ifstream(POISE_ORACLES "/ogm_ge.json")); }
-
-/// Nested lists of numbers as a float64 tensor.
-Tensor tensor(const nlohmann::json& list) {
-  if (!list.is_array()) return torch::tensor(list.get<double>(), torch::kFloat64);
-  std::vector<Tensor> parts;
-  for (const auto& part : list) parts.push_back(tensor(part));
-  return torch::stack(parts);
-}
-
 /// A parameter with `gradient`.
 Tensor with_gradient(const Tensor& gradient) {
   auto parameter = torch::zeros_like(gradient).requires_grad_();
@@ -98,20 +56,21 @@ Tensor with_gradient(const Tensor& gradient) {
   return parameter;
 }
 
-/// A trainer whose shares are those of a case of the oracle; encoders have one convolution, one matrix, one bias.
+/// A network whose shares are those of a case of the oracle, and its trainer; encoders have one convolution, one
+/// matrix, one bias.
 struct Bench {
   explicit Bench(const nlohmann::json& one_case) {
     torch::manual_seed(11);
-    batch.targets = tensor(one_case["targets"]).to(torch::kInt64);
+    batch.targets = tensor_of(one_case["targets"]).to(torch::kInt64);
     for (std::size_t m = 0; m < 2; ++m) {
       // As the host's: part of a graph.
-      trainer.network().shares.push_back(tensor(one_case["shares"][m]).requires_grad_() * 1);
-      trainer.network().encoder[m] = {with_gradient(torch::randn({4, 3, 3, 3})),
-                                      with_gradient(torch::randn({5, 6})), with_gradient(torch::randn({5}))};
+      network.shares.push_back(tensor_of(one_case["shares"][m]).requires_grad_() * 1);
+      network.encoder[m] = {with_gradient(torch::randn({4, 3, 3, 3})), with_gradient(torch::randn({5, 6})),
+                            with_gradient(torch::randn({5}))};
     }
   }
 
-  const Tensor& gradient(std::size_t m, std::size_t i) { return trainer.network().encoder[m][i].grad(); }
+  const Tensor& gradient(std::size_t m, std::size_t i) { return network.encoder[m][i].grad(); }
 
   std::vector<Tensor> gradients() {
     std::vector<Tensor> all;
@@ -128,21 +87,22 @@ struct Bench {
   }
 
   poise::Batch batch;
-  OneStep trainer;
+  FixedNetwork network;
+  RecordingTrainer trainer{network};
 };
 
 TEST(OgmGe, HasTheOraclesCoefficients) {
-  const auto cases = oracle()["cases"];
+  const auto cases = oracle("ogm_ge")["cases"];
   ASSERT_EQ(cases.size(), 5U);
   for (const auto& [name, one_case] : cases.items()) {
     for (const auto& expected : one_case["kappas"]) {
       Bench bench(one_case);
       const auto before = bench.gradients();
       bench.run("enhancement = false\nalpha = " + expected["alpha"].dump());
-      const auto kappa = tensor(expected["kappa"]);
-      EXPECT_LT(difference(bench.trainer.records["rho"], tensor(one_case["rho"])), 1e-12) << name;
-      EXPECT_LT(difference(bench.trainer.records["kappa"], kappa), 1e-12) << name;
-      EXPECT_FALSE(bench.trainer.records["kappa"].requires_grad());
+      const auto kappa = tensor_of(expected["kappa"]);
+      EXPECT_LT(difference(bench.trainer.recorded["rho"], tensor_of(one_case["rho"])), 1e-12) << name;
+      EXPECT_LT(difference(bench.trainer.recorded["kappa"], kappa), 1e-12) << name;
+      EXPECT_FALSE(bench.trainer.recorded["kappa"].requires_grad());
       for (std::size_t m = 0; m < 2; ++m) {
         const auto scaled = before[3 * m] * kappa[static_cast<std::int64_t>(m)];
         EXPECT_LT(difference(bench.gradient(m, 0), scaled), 1e-6) << name;
@@ -155,24 +115,24 @@ TEST(OgmGe, HasTheOraclesCoefficients) {
 
 /// Mean of every entry and deviation of all of them over many draws, against the oracle's.
 TEST(OgmGe, AddsTheOraclesNoise) {
-  const auto values = oracle();
+  const auto values = oracle("ogm_ge");
   constexpr int draws = 1000;
   for (const auto& expected : values["noise"]) {
     Bench bench(values["cases"]["first_stronger"]);
     // With alpha 0.8 this case has the oracle's two coefficients: 0.16 for the first modality, 1 for the second.
     const std::size_t m = expected["kappa"] == 1.0 ? 1 : 0;
-    const auto g = tensor(expected["g"]);
-    bench.trainer.network().encoder[m] = {with_gradient(g)};
+    const auto g = tensor_of(expected["g"]);
+    bench.network.encoder[m] = {with_gradient(g)};
     const auto plugin = make<poise::Modulation>("alpha = 0.8");
     plugin->begin(bench.trainer);
     std::vector<Tensor> rewritten;
     for (int i = 0; i < draws; ++i) {
-      bench.trainer.network().encoder[m][0].mutable_grad() = g.clone();
+      bench.network.encoder[m][0].mutable_grad() = g.clone();
       plugin->modulate(bench.batch, bench.trainer);
       rewritten.push_back(bench.gradient(m, 0));
     }
     const double std = expected["std"];
-    const auto noise = torch::stack(rewritten) - tensor(expected["mean"]);
+    const auto noise = torch::stack(rewritten) - tensor_of(expected["mean"]);
     // Five standard errors.
     EXPECT_LT(noise.mean(0).abs().max().item<double>(), 5 * std / std::sqrt(draws));
     const auto n = static_cast<double>(noise.numel());
@@ -181,10 +141,9 @@ TEST(OgmGe, AddsTheOraclesNoise) {
 }
 
 TEST(OgmGe, DrawsIndependentNormalNoiseForEveryWeight) {
-  Bench bench(oracle()["cases"]["equal"]);
+  Bench bench(oracle("ogm_ge")["cases"]["equal"]);
   const auto g = torch::randn({64, 32, 8, 8}) * 3 + 1;
-  for (std::size_t m = 0; m < 2; ++m)
-    bench.trainer.network().encoder[m] = {with_gradient(g), with_gradient(g)};
+  for (std::size_t m = 0; m < 2; ++m) bench.network.encoder[m] = {with_gradient(g), with_gradient(g)};
   bench.run("alpha = 0.5");
   const auto n = static_cast<double>(g.numel());
   std::vector<Tensor> noises;
@@ -211,8 +170,8 @@ TEST(OgmGe, DrawsIndependentNormalNoiseForEveryWeight) {
 
 TEST(OgmGe, DrawsFromTheDefaultGeneratorWhateverTheLayout) {
   const auto run = [](std::uint64_t seed, torch::MemoryFormat layout) {
-    Bench bench(oracle()["cases"]["first_stronger"]);
-    auto& gradient = bench.trainer.network().encoder[0][0].mutable_grad();
+    Bench bench(oracle("ogm_ge")["cases"]["first_stronger"]);
+    auto& gradient = bench.network.encoder[0][0].mutable_grad();
     gradient = gradient.contiguous(layout);
     torch::manual_seed(seed);
     bench.run("alpha = 0.5");
@@ -225,7 +184,7 @@ TEST(OgmGe, DrawsFromTheDefaultGeneratorWhateverTheLayout) {
 }
 
 TEST(OgmGe, LeavesJointTrainingsGradientWithoutStrengthAndNoise) {
-  Bench bench(oracle()["cases"]["first_stronger"]);
+  Bench bench(oracle("ogm_ge")["cases"]["first_stronger"]);
   const auto before = bench.gradients();
   bench.run("alpha = 0.0\nenhancement = false\nparameters = \"all\"");
   const auto after = bench.gradients();
@@ -234,38 +193,38 @@ TEST(OgmGe, LeavesJointTrainingsGradientWithoutStrengthAndNoise) {
 
 TEST(OgmGe, ModulatesInsideItsWindowAlone) {
   for (const auto& [epoch, is_inside] : {std::pair{2, false}, {3, true}, {5, true}, {6, false}}) {
-    Bench bench(oracle()["cases"]["first_stronger"]);
+    Bench bench(oracle("ogm_ge")["cases"]["first_stronger"]);
     bench.trainer.current_epoch = epoch;
     const auto before = bench.gradients();
     bench.run("alpha = 0.5\nwindow = [3, 5]");
     EXPECT_EQ(!same_bits(bench.gradient(0, 0), before[0]), is_inside) << epoch;
     EXPECT_EQ(!same_bits(bench.gradient(1, 0), before[3]), is_inside) << epoch;
-    EXPECT_EQ(bench.trainer.records.contains("kappa"), is_inside) << epoch;
+    EXPECT_EQ(bench.trainer.recorded.contains("kappa"), is_inside) << epoch;
   }
 }
 
 TEST(OgmGe, ModulatesAllThatHasMoreThanOneDimensionWhenAsked) {
-  Bench bench(oracle()["cases"]["first_stronger"]);
+  Bench bench(oracle("ogm_ge")["cases"]["first_stronger"]);
   const auto before = bench.gradients();
   bench.run("alpha = 0.5\nenhancement = false\nparameters = \"all\"");
-  const auto kappa = bench.trainer.records["kappa"][0];
+  const auto kappa = bench.trainer.recorded["kappa"][0];
   EXPECT_LT(difference(bench.gradient(0, 0), before[0] * kappa), 1e-6);
   EXPECT_LT(difference(bench.gradient(0, 1), before[1] * kappa), 1e-6);
   EXPECT_TRUE(same_bits(bench.gradient(0, 2), before[2]));
 }
 
 TEST(OgmGe, PassesOverParametersWithoutGradientOrDeviation) {
-  Bench bench(oracle()["cases"]["first_stronger"]);
-  auto& encoder = bench.trainer.network().encoder[0];
+  Bench bench(oracle("ogm_ge")["cases"]["first_stronger"]);
+  auto& encoder = bench.network.encoder[0];
   encoder = {torch::zeros({2, 1, 3, 3}).requires_grad_(), with_gradient(torch::full({1, 1, 1, 1}, 2.0))};
   bench.run("alpha = 0.5");
   EXPECT_FALSE(encoder[0].grad().defined());
-  EXPECT_LT(difference(encoder[1].grad(), 2 * bench.trainer.records["kappa"][0]), 1e-6);
+  EXPECT_LT(difference(encoder[1].grad(), 2 * bench.trainer.recorded["kappa"][0]), 1e-6);
 }
 
 std::string refused_encoder(const std::string& options, std::vector<Tensor> encoder) {
-  Bench bench(oracle()["cases"]["equal"]);
-  bench.trainer.network().encoder[1] = std::move(encoder);
+  Bench bench(oracle("ogm_ge")["cases"]["equal"]);
+  bench.network.encoder[1] = std::move(encoder);
   try {
     bench.run(options);
   } catch (const poise::Error& error) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -14,7 +15,14 @@ namespace poise {
 /// copy in TOML++ loses its positions.
 Config make_config(std::shared_ptr<const toml::table> table, const std::string& name);
 
-/// "file.toml:12:3", or the empty string when the node has no position.
-std::string where(const toml::node& node);
+/// "file.toml:12:3", the text of the command line's setting ("--set train.epochs=2"), or the empty string when
+/// there is no position.
+std::string where(const toml::source_region& source);
+inline std::string where(const toml::node& node) { return where(node.source()); }
+inline std::string where(const toml::key& key) { return where(key.source()); }
+
+/// The folder of the file that a value stands in, which relative paths are meant relative to; empty for the
+/// command line's settings.
+std::filesystem::path folder_of(const toml::node& node);
 
 }  // namespace poise
