@@ -2,8 +2,6 @@
 
 // Runs for tests, in memory and in folders, with figures that are easy to check on paper.
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -13,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "poise/files.h"
+#include "poise/testing_folder.h"
 #include "report/summary.h"
 
 namespace poise::testing {
@@ -31,26 +30,6 @@ inline RunResult run(const std::string& group, std::int64_t seed, double accurac
   result.test.modality_accuracy = modality_accuracy;
   return result;
 }
-
-/// An empty folder of its own, removed with all that is in it.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "poise-test-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// A result.json as training writes it: two modalities, or the one that is `alone`.
 inline nlohmann::json result(const std::string& group, std::int64_t seed, double accuracy,

@@ -7,6 +7,7 @@
 #include "pipeline/toml_text.h"
 #include "poise/config_toml.h"
 #include "poise/error.h"
+#include "poise/testing_folder.h"
 
 namespace poise {
 namespace {
@@ -14,15 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 
 /// A folder of its own for each test, and its files.
-class DocumentTest : public testing::Test {
+class DocumentTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = fs::path(testing::TempDir()) / (std::string("poise_document_") + test->name());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_ / "sub");
-  }
-  void TearDown() override { fs::remove_all(folder_); }
+  DocumentTest() { fs::create_directories(folder_ / "sub"); }
 
   fs::path write(const std::string& name, const std::string& text) {
     std::ofstream(folder_ / name) << text;
@@ -40,7 +35,8 @@ class DocumentTest : public testing::Test {
     return "";
   }
 
-  fs::path folder_;
+  testing::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(DocumentTest, MergesIncludedFilesBelowTheFileAndKeepsEveryPlace) {

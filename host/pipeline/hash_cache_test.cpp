@@ -5,25 +5,15 @@
 #include <fstream>
 
 #include "poise/error.h"
+#include "poise/testing_folder.h"
 
 namespace poise {
 namespace {
 
 namespace fs = std::filesystem;
 
-class HashCacheTest : public testing::Test {
+class HashCacheTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = fs::path(testing::TempDir()) / (std::string("poise_hash_") + test->name());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override {
-    fs::permissions(folder_, fs::perms::owner_all);
-    fs::remove_all(folder_);
-  }
-
   fs::path write(const fs::path& name, const std::string& text) {
     fs::create_directories((folder_ / name).parent_path());
     std::ofstream(folder_ / name, std::ios::binary) << text;
@@ -37,7 +27,8 @@ class HashCacheTest : public testing::Test {
     return HashCache(folder_ / "none.json").of_data(files).sha256;
   }
 
-  fs::path folder_;
+  testing::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 // From `printf abc | sha256sum` and `head -c 3000000 /dev/zero | sha256sum`.

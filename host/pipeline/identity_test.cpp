@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "poise/error.h"
+#include "poise/testing_folder.h"
 
 namespace poise {
 namespace {
@@ -29,16 +30,11 @@ class FileDataset : public Dataset {
   std::vector<fs::path> files_;
 };
 
-class IdentityTest : public testing::Test {
+class IdentityTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = fs::path(testing::TempDir()) / (std::string("poise_identity_") + test->name());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
+  IdentityTest() {
     for (const char* name : {"dataset.so", "lenet.so", "concat.so", "joint.so", "data"}) write(name, name);
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   fs::path write(const std::string& name, const std::string& text) {
     fs::create_directories((folder_ / name).parent_path());
@@ -63,8 +59,8 @@ class IdentityTest : public testing::Test {
   }
   /// The hashes of LibTorch's large libraries are kept for all tests.
   RunIdentity identify(const Cell& cell, const std::string& device = "cpu", int threads = 2) {
-    Identifier identifier(device, threads,
-                          HashCache(fs::path(testing::TempDir()) / "poise_identity_hashes.json"));
+    static const testing::TemporaryFolder kept;
+    Identifier identifier(device, threads, HashCache(kept.path() / "hashes.json"));
     RunIdentity identity = identifier.identify(cell);
     identifier.save();
     return identity;
@@ -76,7 +72,8 @@ class IdentityTest : public testing::Test {
     return identify(changed).hash;
   }
 
-  fs::path folder_;
+  testing::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(IdentityTest, IsTheSameForTheSameRun) {

@@ -7,20 +7,15 @@
 #include "pipeline/toml_text.h"
 #include "poise/config_toml.h"
 #include "poise/error.h"
+#include "poise/testing_folder.h"
 
 namespace poise {
 namespace {
 
 namespace fs = std::filesystem;
 
-class MatrixTest : public testing::Test {
+class MatrixTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    file_ = fs::path(testing::TempDir()) / (std::string("poise_matrix_") + test->name() + ".toml");
-  }
-  void TearDown() override { fs::remove(file_); }
-
   Matrix matrix(const std::string& text, const std::vector<std::string>& settings = {}) {
     std::ofstream(file_) << text;
     return Matrix(file_, settings);
@@ -45,7 +40,8 @@ class MatrixTest : public testing::Test {
     return "";
   }
 
-  fs::path file_;
+  testing::TemporaryFolder folder_;
+  const fs::path file_ = folder_.path() / "p.toml";
 };
 
 TEST_F(MatrixTest, IsOneCellWithoutAMatrix) {

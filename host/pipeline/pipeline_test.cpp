@@ -9,6 +9,7 @@
 #include "pipeline/check.h"
 #include "pipeline/toml_text.h"
 #include "poise/error.h"
+#include "poise/testing_folder.h"
 
 namespace poise {
 namespace {
@@ -19,18 +20,12 @@ const std::string encoders = "[encoder]\naudio.plugin = 'lenet'\nimage.plugin = 
 const std::string base = "[dataset]\nplugin = 'av_digits'\n" + encoders + "[fusion]\nplugin = 'concat'\n";
 
 /// Reads pipelines with the plugins of the build tree.
-class PipelineTest : public testing::Test {
+class PipelineTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = fs::path(testing::TempDir()) / (std::string("poise_pipeline_") + test->name());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-    file_ = folder_ / "p.toml";
+  PipelineTest() {
     ::setenv("XDG_DATA_HOME", folder_.c_str(), 1);  // the user's own plugins play no part
     ::unsetenv("POISE_PLUGIN_PATH");
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   Pipeline read(const std::string& text, const std::vector<std::string>& settings = {}) {
     std::ofstream(file_) << text;
@@ -54,8 +49,9 @@ class PipelineTest : public testing::Test {
     return "";
   }
 
-  fs::path folder_;
-  fs::path file_;
+  testing::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
+  const fs::path file_ = folder_ / "p.toml";
 };
 
 TEST_F(PipelineTest, MakesOneRunAndEachModalityAlone) {

@@ -40,7 +40,7 @@ BatchStream::BatchStream(Source source)
 }
 
 BatchStream::~BatchStream() {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   stopped_ = true;
   changed_.notify_all();
 }

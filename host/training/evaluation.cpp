@@ -14,7 +14,7 @@ Score evaluate(FusedNetwork& network, const Loaded<Modulation>& modulation, Host
   std::vector<Subset> subsets{Subset::all(k)};
   for (int m = 0; m < k && k > 1; ++m) subsets.push_back(Subset::only(m));
 
-  const double samples = static_cast<double>(source.ids.size(0));
+  const auto samples = static_cast<double>(source.ids.size(0));
   torch::Tensor loss;
   torch::Tensor correct;
   BatchStream stream(std::move(source));

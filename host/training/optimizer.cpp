@@ -42,7 +42,8 @@ double schedule_factor(const TrainSettings::Schedule& schedule, std::int64_t ste
   const std::int64_t warmup = schedule.warmup_epochs * steps_per_epoch;
   if (step < warmup) return static_cast<double>(step + 1) / static_cast<double>(warmup);
   if (schedule.name == "step") {
-    return std::pow(schedule.factor, static_cast<double>(step / steps_per_epoch / schedule.step_epochs));
+    const std::int64_t drops = step / steps_per_epoch / schedule.step_epochs;
+    return std::pow(schedule.factor, static_cast<double>(drops));
   }
   if (schedule.name == "cosine") {
     const auto total = static_cast<double>(epochs * steps_per_epoch - warmup);

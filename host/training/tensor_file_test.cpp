@@ -1,7 +1,5 @@
 #include "training/tensor_file.h"
 
-#include <unistd.h>
-
 #include <cstring>
 #include <fstream>
 
@@ -11,6 +9,7 @@
 
 #include "poise/error.h"
 #include "poise/files.h"
+#include "poise/testing_folder.h"
 #include "training/checkpoint.h"
 
 namespace poise {
@@ -18,14 +17,8 @@ namespace {
 
 class TensorFileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() /
-              ("poise-" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) + "-" +
-               std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::filesystem::path folder_;
+  testing::TemporaryFolder temporary_;
+  const std::filesystem::path folder_ = temporary_.path();
 };
 
 TensorFile example() {

@@ -6,9 +6,9 @@
 //   POISE_FAULT_AT=N   the N-th call, from 1, of write, writev, fsync or rename on a file whose path holds
 //   POISE_FAULT_PATH=TEXT
 #include <dlfcn.h>
-#include <signal.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <atomic>
 #include <cerrno>
@@ -28,7 +28,7 @@ bool breaks(const std::string& path) {
   if (wanted == nullptr || at == nullptr || fault == nullptr || path.find(wanted) == std::string::npos)
     return false;
   const long call = ++calls;
-  if (call < std::atol(at)) return false;
+  if (call < std::strtol(at, nullptr, 10)) return false;
   if (std::string(fault) == "kill") raise(SIGKILL);
   errno = ENOSPC;
   return true;
@@ -48,6 +48,7 @@ Function original(const char* name) {
 
 }  // namespace
 
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the C library reserves its own names
 extern "C" {
 
 ssize_t write(int descriptor, const void* bytes, size_t count) {
@@ -70,3 +71,4 @@ int rename(const char* from, const char* to) noexcept {
   return breaks(from) ? -1 : next(from, to);
 }
 }
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)

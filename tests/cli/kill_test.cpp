@@ -2,10 +2,9 @@
 // on, and its weights and metrics are those of an uninterrupted run, bit for bit.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
+#include <csignal>
 
 #include <fstream>
-#include <iterator>
 
 #include <nlohmann/json.hpp>
 
@@ -16,29 +15,11 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-const std::string pipeline = R"(title = "Small"
-[dataset]
-plugin = "av_digits"
-pairs_per_recording = 1
-spectrogram = 16
-[encoder.audio]
-plugin = "lenet"
-[encoder.image]
-plugin = "lenet"
-[fusion]
-plugin = "concat"
-[modulation]
+const std::string pipeline = small_pipeline + std::string(R"([modulation]
 plugin = "agm"
-[train]
-epochs = 3
 [analysis]
 alone = false
-)";
-
-std::string content(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
+)");
 
 fs::path run_folder(const fs::path& scratch) {
   for (const auto& entry : fs::directory_iterator(scratch / "runs" / "small")) {
@@ -62,8 +43,9 @@ std::string outcome(const fs::path& scratch) {
 }
 
 std::vector<std::string> with_fault(const std::string& fault, int at, const std::string& path) {
-  return {"/usr/bin/env", "LD_PRELOAD=" POISE_FAULT_INJECTOR, "POISE_FAULT=" + fault,
-          "POISE_FAULT_AT=" + std::to_string(at), "POISE_FAULT_PATH=" + path,
+  const std::string preload = "LD_PRELOAD=" POISE_FAULT_INJECTOR;
+  return {"/usr/bin/env", preload, "POISE_FAULT=" + fault, "POISE_FAULT_AT=" + std::to_string(at),
+          "POISE_FAULT_PATH=" + path,
           // A sanitised executable wants its own runtime to be the first preloaded library.
           "ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0"};
 }
@@ -73,7 +55,7 @@ const std::vector<std::string> command = {"run", "small.toml", "--threads", "1"}
 class Kill : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    const Scratch scratch("kill_reference");
+    const Scratch scratch;
     scratch.write("small.toml", pipeline);
     ASSERT_EQ(poise_in(scratch.path(), command).status, 0);
     expected() = outcome(scratch.path());
@@ -85,7 +67,7 @@ class Kill : public testing::Test {
 };
 
 TEST_F(Kill, BetweenTwoEpochs) {
-  const Scratch scratch("kill_epochs");
+  const Scratch scratch;
   scratch.write("small.toml", pipeline);
   const Finished killed = interrupt_poise_in(scratch.path(), command, "epoch 2/3", SIGKILL);
   EXPECT_EQ(killed.status, SIGKILL);
@@ -97,7 +79,7 @@ TEST_F(Kill, BetweenTwoEpochs) {
 TEST_F(Kill, InsideTheWritingOfACheckpoint) {
   int killed = 0;
   for (const int at : {1, 2, 3, 5, 8, 13, 21, 1000}) {
-    const Scratch scratch("kill_checkpoint");
+    const Scratch scratch;
     scratch.write("small.toml", pipeline);
     const int status = poise_in(scratch.path(), command, with_fault("kill", at, "checkpoint")).status;
     killed += status == SIGKILL ? 1 : 0;
@@ -113,7 +95,7 @@ TEST_F(Kill, InsideTheWritingOfACheckpoint) {
 }
 
 TEST_F(Kill, ADamagedCheckpointIsNamedAndTheOneBeforeItIsUsed) {
-  const Scratch scratch("kill_damaged");
+  const Scratch scratch;
   scratch.write("small.toml", pipeline);
   interrupt_poise_in(scratch.path(), command, "epoch 2/3", SIGINT);
   const fs::path checkpoint = run_folder(scratch.path()) / "checkpoint.safetensors";
@@ -127,7 +109,7 @@ TEST_F(Kill, ADamagedCheckpointIsNamedAndTheOneBeforeItIsUsed) {
 
 TEST_F(Kill, AFullDiskIsSaidAndLosesNothing) {
   for (const std::string path : {"checkpoint", "metrics.jsonl", "weights.safetensors", "result.json"}) {
-    const Scratch scratch("kill_full");
+    const Scratch scratch;
     scratch.write("small.toml", pipeline);
     const Finished full = poise_in(scratch.path(), command, with_fault("full", 2, path));
     EXPECT_EQ(full.status, 1) << path;

@@ -1,6 +1,6 @@
 #include "process.h"
 
-#include <signal.h>
+#include <csignal>
 
 #include <boost/process.hpp>
 #include <fstream>
@@ -10,12 +10,6 @@ namespace fs = std::filesystem;
 namespace bp = boost::process;
 
 namespace {
-
-std::string content(const fs::path& file) {
-  std::ostringstream text;
-  text << std::ifstream(file, std::ios::binary).rdbuf();
-  return text.str();
-}
 
 /// Hashes are kept from test to test, out of the user's own cache; the user's plugins play no part.
 bp::environment environment_in(const fs::path& folder) {
@@ -28,19 +22,15 @@ bp::environment environment_in(const fs::path& folder) {
 
 }  // namespace
 
-Scratch::Scratch(const std::string& name) : path_(fs::temp_directory_path() / ("poise_" + name)) {
-  fs::remove_all(path_);
-  fs::create_directories(path_);
-}
-
-Scratch::~Scratch() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
 void Scratch::write(const std::string& name, const std::string& text) const {
-  fs::create_directories((path_ / name).parent_path());
-  std::ofstream(path_ / name, std::ios::binary) << text;
+  fs::create_directories((path() / name).parent_path());
+  std::ofstream(path() / name, std::ios::binary) << text;
+}
+
+std::string content(const fs::path& file) {
+  std::ostringstream text;
+  text << std::ifstream(file, std::ios::binary).rdbuf();
+  return text.str();
 }
 
 Finished poise_in(const fs::path& folder, const std::vector<std::string>& arguments,

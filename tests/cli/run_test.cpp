@@ -1,12 +1,11 @@
 // A pipeline with the real executable: trained, skipped, locked, interrupted and gone on with, failed in part.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
 
 #include <nlohmann/json.hpp>
@@ -16,31 +15,6 @@
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Small enough for a second: 480 samples of 16x16.
-const std::string pipeline = R"(title = "Small"
-
-[dataset]
-plugin = "av_digits"
-pairs_per_recording = 1
-spectrogram = 16
-
-[encoder.audio]
-plugin = "lenet"
-[encoder.image]
-plugin = "lenet"
-
-[fusion]
-plugin = "concat"
-
-[train]
-epochs = 3
-)";
-
-std::string content(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
 
 /// Without the fields that are times, named *_seconds.
 nlohmann::json without_seconds(nlohmann::json json) {
@@ -56,9 +30,7 @@ nlohmann::json without_seconds(nlohmann::json json) {
 
 class Run : public testing::Test {
  protected:
-  Run() : scratch_(std::string("run_") + testing::UnitTest::GetInstance()->current_test_info()->name()) {}
-
-  void write(const std::string& text) { scratch_.write("small.toml", pipeline + text); }
+  void write(const std::string& text) { scratch_.write("small.toml", small_pipeline + text); }
   Finished run(const std::vector<std::string>& more = {}) {
     std::vector<std::string> arguments = {"run", "small.toml", "--threads", "1"};
     arguments.insert(arguments.end(), more.begin(), more.end());

@@ -26,9 +26,7 @@ epochs = 1
 
 class WrongInput : public testing::Test {
  protected:
-  WrongInput() : scratch_(testing::UnitTest::GetInstance()->current_test_info()->name()) {
-    scratch_.write("p.toml", pipeline);
-  }
+  WrongInput() { scratch_.write("p.toml", pipeline); }
 
   /// Runs poise, which must print nothing to stdout, leave no file, and say `sentence`.
   void expect(const std::vector<std::string>& arguments, int status, const std::string& sentence,

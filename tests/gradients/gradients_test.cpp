@@ -3,13 +3,12 @@
 // training where every kappa is 1.
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <numeric>
 
 #include <torch/autograd.h>
-#include <nlohmann/json.hpp>
 
 #include "poise/testing.h"
+#include "poise/testing_oracle.h"
 #include "small_network.h"
 #include "training/trainer.h"
 
@@ -17,6 +16,7 @@ namespace {
 
 using poise::Batch;
 using poise::Subset;
+using poise::testing::tensor_of;
 using torch::Tensor;
 
 poise::TrainSettings frozen_weights() {
@@ -149,7 +149,7 @@ void expect_same(const std::vector<std::pair<std::string, Tensor>>& actual,
       continue;
     }
     ASSERT_TRUE(ours.grad().defined()) << name;
-    const double scale = theirs.grad().abs().max().item<double>();
+    const auto scale = theirs.grad().abs().max().item<double>();
     EXPECT_LE((ours.grad() - theirs.grad()).abs().max().item<double>() / scale, tolerance) << name;
   }
 }
@@ -234,15 +234,8 @@ TEST_P(Gradients, AlphaZeroIsJointTrainingBitForBit) {
   }
 }
 
-Tensor tensor_of(const nlohmann::json& json) {
-  if (!json.is_array()) return at::scalar_tensor(json.get<double>(), at::kDouble);
-  std::vector<Tensor> parts;
-  for (const auto& element : json) parts.push_back(tensor_of(element));
-  return at::stack(parts);
-}
-
 TEST(Oracle, GradientsKappaAndBuffersOfSmallNetworks) {
-  const auto oracle = nlohmann::json::parse(std::ifstream(POISE_ORACLES "/agm_network.json"));
+  const auto oracle = poise::testing::oracle("agm_network");
   for (const auto& c : oracle.at("cases")) {
     const small::Shape shape{c.at("k"), c.at("fusion"), c.at("batch_norm"), false, torch::kFloat64};
     SCOPED_TRACE(shape.fusion + std::to_string(shape.modalities) + (shape.batch_norm ? " BatchNorm" : ""));

@@ -50,7 +50,7 @@ std::optional<torch::Tensor> load(const std::filesystem::path& path, at::IntArra
   if (missing || size != static_cast<std::size_t>(head + count) * sizeof(at::Half)) return std::nullopt;
   if (!std::ifstream(path)) return std::nullopt;
   const auto all = torch::from_file(path.string(), /*shared=*/false, head + count, torch::kHalf);
-  const auto values = all.slice(0, head).view(shape);
+  auto values = all.slice(0, head).view(shape);
   Head read{};
   std::memcpy(&read, all.data_ptr(), sizeof(Head));
   if (read.magic != Head{}.magic || read.sum != checksum(values)) return std::nullopt;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,7 @@ class PlainObjective : public Objective {
   }
 };
 
-/// A network whose logits, shares and parameters are set by the test.
+/// A network whose logits and parameters are set by the test. Its fusion is not additive.
 class FixedLogits : public Network {
  public:
   explicit FixedLogits(int modalities) : modalities_(modalities) {
@@ -48,7 +49,7 @@ class FixedLogits : public Network {
   std::int64_t outputs() const override { return z_.size(2); }
   const std::string& modality_name(int m) const override { return names_.at(static_cast<std::size_t>(m)); }
   std::int64_t width(int /*m*/) const override { return 1; }
-  bool additive() const override { return !shares.empty(); }
+  bool additive() const override { return false; }
   const std::vector<torch::Tensor>& encode(const Batch& /*batch*/) override { return features_; }
   torch::Tensor logits(const Batch& /*batch*/) override { return z_[-1]; }
   torch::Tensor logits(const Batch& /*batch*/, const std::vector<Subset>& subsets) override {
@@ -57,22 +58,13 @@ class FixedLogits : public Network {
     return at::stack(rows);
   }
   torch::Tensor feature(const Batch& /*batch*/) override { return {}; }
-  torch::Tensor share(const Batch& /*batch*/, int m) override {
-    return shares.at(static_cast<std::size_t>(m));
-  }
+  torch::Tensor share(const Batch& /*batch*/, int /*m*/) override { throw std::logic_error("share"); }
   std::vector<torch::Tensor> parameters() const override { return {head_weight, encoder_parameter}; }
   std::vector<torch::Tensor> parameters(Role role) const override {
     return {role == Role::head ? head_weight : encoder_parameter};
   }
-  std::vector<torch::Tensor> parameters(Role role, int m) const override {
-    if (role == Role::encoder && !encoder_parameters.empty()) {
-      return encoder_parameters.at(static_cast<std::size_t>(m));
-    }
-    return parameters(role);
-  }
+  std::vector<torch::Tensor> parameters(Role role, int /*m*/) const override { return parameters(role); }
 
-  std::vector<torch::Tensor> shares;                           ///< per modality [B, C]
-  std::vector<std::vector<torch::Tensor>> encoder_parameters;  ///< per modality
   torch::Tensor head_weight = at::zeros({4, 3}, at::kDouble).requires_grad_();
   torch::Tensor encoder_parameter = at::zeros({5}, at::kDouble).requires_grad_();
 
@@ -91,16 +83,14 @@ class RecordingTrainer : public Trainer {
   Network& network() override { return network_; }
   const Objective& objective() override { return objective_; }
   Optimizer& optimizer() override { return optimizer_; }
-  std::int64_t epoch() const override { return epoch_; }
+  std::int64_t epoch() const override { return current_epoch; }
   std::int64_t epochs() const override { return 100; }
   std::int64_t step() const override { return 0; }
   void backward(const torch::Tensor& loss) override { loss.backward(); }
-  void record(const std::string& name, const torch::Tensor& value) override {
-    recorded[name] = value.detach().to(at::kDouble);
-  }
+  void record(const std::string& name, const torch::Tensor& value) override { recorded[name] = value; }
 
   std::map<std::string, torch::Tensor> recorded;
-  std::int64_t epoch_ = 0;
+  std::int64_t current_epoch = 0;
 
  private:
   class NoUpdates : public Optimizer {
