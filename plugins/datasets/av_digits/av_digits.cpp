@@ -157,9 +157,8 @@ void AvDigits::build_audio(const std::vector<av_digits::Recording>& recordings, 
   files.reserve(recordings.size());
   for (const auto& recording : recordings) files.push_back(recording.path);
   std::ostringstream description;
-  description << std::hexfloat << "audio 1, torch " << POISE_BUILT_TORCH << ", size " << size_ << ", snr "
-              << snr_ << ", seed " << (std::isfinite(snr_) ? seed_ : 0) << ", files "
-              << av_digits::content_of(files, threads);
+  description << std::hexfloat << "audio, size " << size_ << ", snr " << snr_ << ", seed "
+              << (std::isfinite(snr_) ? seed_ : 0) << ", files " << av_digits::content_of(files, threads);
   features_[audio] =
       av_digits::cached(description.str(), {static_cast<std::int64_t>(recordings.size()), 1, size_, size_},
                         [&] { return av_digits::audio_features(recordings, size_, snr_, seed_, threads); });
@@ -182,8 +181,7 @@ void AvDigits::build_image(int threads) {
     begin += part.targets.size(0);
   }
   std::ostringstream description;
-  description << std::hexfloat << "image 1, torch " << POISE_BUILT_TORCH << ", energy " << energy_
-              << ", images "
+  description << std::hexfloat << "image, energy " << energy_ << ", images "
               << poise::sha256(std::string(static_cast<const char*>(wanted.data_ptr()), wanted.nbytes()))
               << ", files " << av_digits::content_of(av_digits::image_files(mnist()), threads);
   features_[image] = av_digits::cached(

@@ -1,7 +1,10 @@
-// A file of features: eight letters, the CRC-32 of the values (8 bytes, this machine's order), the
-// values (float16). Its name is the SHA-256 of what the values depend on, which includes their shape.
+// A file of features: eight letters, the CRC-32 of the values and the first digits of the SHA-256 of the library that
+// computed them (8 bytes each, this machine's order), the values (float16). Its name is the SHA-256 of the data and
+// options that the values depend on, which include their shape. Another library may compute other values: it makes the
+// file anew.
 #include "cache.h"
 
+#include <dlfcn.h>
 #include <sys/stat.h>
 #include <zlib.h>
 
@@ -21,9 +24,22 @@
 namespace av_digits {
 namespace {
 
+/// Stands for the code that computes features: the file of the library that this function is in.
+std::uint64_t library() {
+  static const std::uint64_t digits = [] {
+    Dl_info info{};
+    if (dladdr(reinterpret_cast<const void*>(&library), &info) == 0) {
+      throw poise::Error("the library of av_digits cannot be found");
+    }
+    return std::stoull(poise::sha256_file(info.dli_fname).substr(0, 16), nullptr, 16);
+  }();
+  return digits;
+}
+
 struct Head {
   std::array<char, 8> magic = {'p', 'o', 'i', 's', 'e', 'f', '1', '6'};
   std::uint64_t sum = 0;
+  std::uint64_t code = library();
 };
 
 std::filesystem::path folder() { return poise::cache_directory() / "av_digits"; }
@@ -53,7 +69,8 @@ std::optional<torch::Tensor> load(const std::filesystem::path& path, at::IntArra
   auto values = all.slice(0, head).view(shape);
   Head read{};
   std::memcpy(&read, all.data_ptr(), sizeof(Head));
-  if (read.magic != Head{}.magic || read.sum != checksum(values)) return std::nullopt;
+  const Head expected{.sum = checksum(values)};
+  if (std::memcmp(&read, &expected, sizeof(Head)) != 0) return std::nullopt;
   return values;
 }
 

@@ -13,8 +13,8 @@ namespace av_digits {
 /// they had when it was computed before, that result is taken from the cache, and no file is opened.
 std::string content_of(const std::vector<std::filesystem::path>& files, int threads);
 
-/// The float16 tensor of that shape that `description` determines completely: from the cache, else (it is not
-/// there, or damaged) computed and kept. That it cannot be kept is said on stderr, and nothing worse.
+/// The float16 tensor of that shape that `description` and this library's code determine completely: from the
+/// cache, else (it is not there, damaged, or of another build) computed and kept. That it cannot be kept is said on stderr, and nothing worse.
 torch::Tensor cached(const std::string& description, at::IntArrayRef shape,
                      const std::function<torch::Tensor()>& compute);
 
