@@ -1,10 +1,9 @@
 #include "poise/config.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <sstream>
 
+#include "config_text.h"
 #include "poise/config_toml.h"
 #include "poise/error.h"
 #include "poise/suggest.h"
@@ -26,24 +25,6 @@ bool is_in_a_file(const toml::source_region& source) {
   return source.path && !source.path->starts_with("--set");
 }
 
-/// A number as a person writes it: as few digits as give the value back.
-std::string written(double value) {
-  char text[32];
-  const auto end = std::to_chars(std::begin(text), std::end(text), value).ptr;
-  return {std::begin(text), end};
-}
-
-std::string quoted(const std::string& text) { return "\"" + text + "\""; }
-
-std::string described(const Range& range) {
-  const bool low = std::isfinite(range.min);
-  const bool high = std::isfinite(range.max);
-  if (low && high) return "from " + written(range.min) + " to " + written(range.max);
-  if (low) return "at least " + written(range.min);
-  if (high) return "at most " + written(range.max);
-  return "";
-}
-
 std::string dotted(const Config::Impl& impl, const std::string& key) {
   return impl.name.empty() ? key : impl.name + "." + key;
 }
@@ -51,20 +32,6 @@ std::string dotted(const Config::Impl& impl, const std::string& key) {
 [[noreturn]] void refuse(const toml::node& node, const std::string& sentence) {
   const std::string position = where(node);
   throw Error((position.empty() ? "" : position + ": ") + sentence, Fault::usage);
-}
-
-template <class T>
-std::string list_of(const std::vector<T>& values) {
-  std::string text = "[";
-  for (const auto& value : values) {
-    if (text.size() > 1) text += ", ";
-    if constexpr (std::is_same_v<T, std::string>) {
-      text += quoted(value);
-    } else {
-      text += std::to_string(value);
-    }
-  }
-  return text + "]";
 }
 
 /// Records the declaration and finds the node; null when the key is not given.
@@ -112,6 +79,33 @@ std::string read_text(Config::Impl& impl, const Option& option, const toml::node
   if (node == nullptr) return otherwise;
   if (!node->is_string()) wrong_type(impl, option.key, *node, "a text in quotes", option.meaning);
   return *node->value<std::string>();
+}
+
+template <class T>
+std::vector<T> read_list(Config::Impl& impl, const Option& option, const std::vector<T>& otherwise,
+                         const std::string& wanted, Range range) {
+  const toml::node* node = declare(impl, option);
+  if (node == nullptr) return otherwise;
+  if (!node->is_array()) wrong_type(impl, option.key, *node, wanted, option.meaning);
+  std::vector<T> values;
+  for (const auto& element : *node->as_array()) {
+    constexpr bool is_real = std::is_same_v<T, double>;
+    if (is_real ? !element.is_number() : !element.template is<T>()) {
+      wrong_type(impl, option.key, element, wanted, option.meaning);
+    }
+    values.push_back(*element.template value<T>());
+    if constexpr (std::is_arithmetic_v<T>) {
+      check_range(impl, option.key, element, static_cast<double>(values.back()), range, option.meaning);
+    }
+  }
+  return values;
+}
+
+std::filesystem::path read_path(Config::Impl& impl, const Option& option, const toml::node* node,
+                                const std::filesystem::path& otherwise) {
+  std::filesystem::path path = read_text(impl, option, node, otherwise.string());
+  if (node == nullptr || path.empty() || path.is_absolute()) return path;
+  return std::filesystem::absolute(folder_of(*node) / path).lexically_normal();
 }
 
 }  // namespace
@@ -209,39 +203,36 @@ std::string Config::choice(const std::string& key, const std::string& default_va
 std::filesystem::path Config::path(const std::string& key, const std::filesystem::path& default_value,
                                    const std::string& meaning) {
   const Option option{key, "path", quoted(default_value.string()), false, "", meaning};
+  return read_path(*impl_, option, declare(*impl_, option), default_value);
+}
+
+std::filesystem::path Config::path(const std::string& key, Required, const std::string& meaning) {
+  const Option option{key, "path", "", true, "", meaning};
   const toml::node* node = declare(*impl_, option);
-  std::filesystem::path path = read_text(*impl_, option, node, default_value.string());
-  if (node == nullptr || path.empty() || path.is_absolute()) return path;
-  return std::filesystem::absolute(folder_of(*node) / path).lexically_normal();
+  std::filesystem::path path = read_path(*impl_, option, node, "");
+  if (node != nullptr && path.empty()) {
+    refuse(*node, dotted(*impl_, key) + " is empty, but must name a file or a folder (" + meaning + ").");
+  }
+  return path;
+}
+
+std::vector<double> Config::numbers(const std::string& key, const std::vector<double>& default_value,
+                                    Range range, const std::string& meaning) {
+  const Option option{key, "numbers", list_of(default_value), false, described(range), meaning};
+  return read_list(*impl_, option, default_value, "a list of numbers", range);
 }
 
 std::vector<std::int64_t> Config::integers(const std::string& key,
                                            const std::vector<std::int64_t>& default_value, Range range,
                                            const std::string& meaning) {
-  const toml::node* node =
-      declare(*impl_, {key, "integers", list_of(default_value), false, described(range), meaning});
-  if (node == nullptr) return default_value;
-  if (!node->is_array()) wrong_type(*impl_, key, *node, "a list of whole numbers", meaning);
-  std::vector<std::int64_t> values;
-  for (const auto& element : *node->as_array()) {
-    if (!element.is_integer()) wrong_type(*impl_, key, element, "a list of whole numbers", meaning);
-    values.push_back(*element.value<std::int64_t>());
-    check_range(*impl_, key, element, static_cast<double>(values.back()), range, meaning);
-  }
-  return values;
+  const Option option{key, "integers", list_of(default_value), false, described(range), meaning};
+  return read_list(*impl_, option, default_value, "a list of whole numbers", range);
 }
 
 std::vector<std::string> Config::texts(const std::string& key, const std::vector<std::string>& default_value,
                                        const std::string& meaning) {
-  const toml::node* node = declare(*impl_, {key, "texts", list_of(default_value), false, "", meaning});
-  if (node == nullptr) return default_value;
-  if (!node->is_array()) wrong_type(*impl_, key, *node, "a list of texts", meaning);
-  std::vector<std::string> values;
-  for (const auto& element : *node->as_array()) {
-    if (!element.is_string()) wrong_type(*impl_, key, element, "a list of texts", meaning);
-    values.push_back(*element.value<std::string>());
-  }
-  return values;
+  const Option option{key, "texts", list_of(default_value), false, "", meaning};
+  return read_list(*impl_, option, default_value, "a list of texts", {});
 }
 
 Config Config::table(const std::string& key) {
@@ -263,6 +254,13 @@ Config Config::table(const std::string& key) {
 }
 
 bool Config::has(const std::string& key) const { return impl_->table && impl_->table->contains(key); }
+
+std::vector<std::string> Config::keys() const {
+  std::vector<std::string> keys;
+  if (!impl_->table) return keys;
+  for (const auto& [key, node] : *impl_->table) keys.emplace_back(key.str());
+  return keys;
+}
 
 bool Config::is_recording() const { return impl_->table == nullptr; }
 

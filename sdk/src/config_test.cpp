@@ -15,6 +15,7 @@ namespace poise {
 namespace {
 
 using Integers = std::vector<std::int64_t>;
+using Numbers = std::vector<double>;
 using Texts = std::vector<std::string>;
 
 /// The sentence with which `read` refuses the table `text` of the file p.toml.
@@ -41,6 +42,7 @@ f = "cosine"
 g = [1, -2]
 h = ["x", "y"]
 i = []
+j = [1, -2.5]
 )");
   EXPECT_EQ(config.number("a", 0.0, {}, ""), 1.5);
   EXPECT_EQ(config.number("b", required, {}, ""), 3.0);  // a whole number is a number
@@ -51,6 +53,7 @@ i = []
   EXPECT_EQ(config.integers("g", {7}, {}, ""), (Integers{1, -2}));
   EXPECT_EQ(config.texts("h", {}, ""), (Texts{"x", "y"}));
   EXPECT_EQ(config.texts("i", {"default"}, ""), Texts{});
+  EXPECT_EQ(config.numbers("j", {}, {}, ""), (Numbers{1, -2.5}));
   EXPECT_NO_THROW(config.finish());
 }
 
@@ -64,6 +67,7 @@ TEST(ConfigTest, GivesTheDefaultWhereNothingIsGiven) {
   EXPECT_EQ(config.path("f", "relative", ""), "relative");
   EXPECT_EQ(config.integers("g", {7}, {}, ""), Integers{7});
   EXPECT_EQ(config.texts("h", {"x"}, ""), Texts{"x"});
+  EXPECT_EQ(config.numbers("i", {0.5}, {}, ""), Numbers{0.5});
   EXPECT_FALSE(config.has("a"));
   EXPECT_FALSE(config.is_recording());
 }
@@ -86,6 +90,10 @@ TEST(ConfigTest, RefusesAnotherTypeWithItsPlace) {
             "p.toml:1:5: a must be a list of whole numbers, not integer (what it is for).");
   EXPECT_EQ(refusal("a = [1, 2.5]", [&](Config& c) { c.integers("a", {}, {}, meaning); }),
             "p.toml:1:9: a must be a list of whole numbers, not floating-point (what it is for).");
+  EXPECT_EQ(refusal("a = 1.5", [&](Config& c) { c.numbers("a", {}, {}, meaning); }),
+            "p.toml:1:5: a must be a list of numbers, not floating-point (what it is for).");
+  EXPECT_EQ(refusal("a = [1.5, 'x']", [&](Config& c) { c.numbers("a", {}, {}, meaning); }),
+            "p.toml:1:11: a must be a list of numbers, not string (what it is for).");
   EXPECT_EQ(refusal("a = 'x'", [&](Config& c) { c.texts("a", {}, meaning); }),
             "p.toml:1:5: a must be a list of texts, not string (what it is for).");
   EXPECT_EQ(refusal("a = ['x', 1]", [&](Config& c) { c.texts("a", {}, meaning); }),
@@ -112,6 +120,8 @@ TEST(ConfigTest, RefusesWhatIsOutOfRange) {
             "p.toml:1:5: a is 4, but must be from 1 to 3 (epochs).");
   EXPECT_EQ(refusal("a = [1, 0]", [](Config& c) { c.integers("a", {}, {.min = 1}, "widths"); }),
             "p.toml:1:9: a is 0, but must be at least 1 (widths).");
+  EXPECT_EQ(refusal("a = [0.5, -0.5]", [](Config& c) { c.numbers("a", {}, {.min = 0}, "shares"); }),
+            "p.toml:1:11: a is -0.5, but must be at least 0 (shares).");
   // The ends belong to the range.
   EXPECT_EQ(refusal("a = 0", number({.min = 0, .max = 1})), "");
   EXPECT_EQ(refusal("a = 1.0", number({.min = 0, .max = 1})), "");
@@ -137,12 +147,27 @@ TEST(ConfigTest, NamesWhatIsRequired) {
             "p.toml:1:1: a is required (strength).");
   EXPECT_EQ(refusal("[t]\nb = 1", [](Config& c) { c.table("t").text("a", required, "note"); }),
             "p.toml:1:1: t.a is required (note).");
+  EXPECT_EQ(refusal("[t]\nb = 1", [](Config& c) { c.table("t").path("a", required, "data"); }),
+            "p.toml:1:1: t.a is required (data).");
+  EXPECT_EQ(refusal("a = ''", [](Config& c) { c.path("a", required, "data"); }),
+            "p.toml:1:5: a is empty, but must name a file or a folder (data).");
+}
+
+TEST(ConfigTest, ListsTheKeysThatAreGiven) {
+  Config config = Config::parse("[t]\nb = 1\na.x = 2\n\"c d\" = 3\n");
+  EXPECT_EQ(config.keys(), Texts{"t"});
+  EXPECT_EQ(config.table("t").keys(), (Texts{"a", "b", "c d"}));
+  EXPECT_EQ(config.table("u").keys(), Texts{});
+  EXPECT_EQ(Config::recording().keys(), Texts{});
+  // Being listed is not being read.
+  EXPECT_THROW(config.finish(), Error);
 }
 
 TEST(ConfigTest, RelativePathsAreMeantFromTheFileThatNamesThem) {
   Config config = Config::parse("a = '../data'\nb = '/absolute/x'\nc = ''\n", "/home/configs/p.toml");
   EXPECT_EQ(config.path("a", "", ""), "/home/data");
   EXPECT_EQ(config.path("b", "", ""), "/absolute/x");
+  EXPECT_EQ(config.path("a", required, ""), "/home/data");
   EXPECT_EQ(config.path("c", "default", ""), "");
   Config beside = Config::parse("a = 'data'", "configs/p.toml");
   EXPECT_EQ(beside.path("a", "", ""), std::filesystem::current_path() / "configs/data");
@@ -220,63 +245,6 @@ TEST(ConfigTest, AParsedTableKeepsItsNameAndPlaces) {
   }
   EXPECT_EQ(where(*file->get("modulation")), "p.toml:1:1");
   EXPECT_EQ(where(toml::table()), "");
-}
-
-TEST(ConfigTest, RecordingListsEveryOptionAndGivesValuesInRange) {
-  Config config = Config::recording();
-  EXPECT_TRUE(config.is_recording());
-  EXPECT_EQ(config.number("a", 0.1, {.min = 0, .max = 1}, "m a"), 0.1);
-  EXPECT_EQ(config.number("b", required, {.min = 2}, "m b"), 2.0);
-  EXPECT_EQ(config.number("c", required, {.max = -3}, "m c"), -3.0);
-  EXPECT_EQ(config.number("d", required, {}, "m d"), 0.0);
-  EXPECT_EQ(config.integer("e", 100, {.min = 1}, "m e"), 100);
-  EXPECT_FALSE(config.boolean("f", false, "m f"));
-  EXPECT_EQ(config.text("g", "x", "m g"), "x");
-  EXPECT_EQ(config.text("h", required, "m h"), "");
-  EXPECT_EQ(config.choice("i", "x", {"x", "y"}, "m i"), "x");
-  config.table("t").table("u").integers("deep", {1, 2}, {.max = 9}, "m deep");
-  EXPECT_EQ(config.path("j", "sample", "m j"), "sample");
-  config.texts("k", {"x"}, "m k");
-  EXPECT_NO_THROW(config.finish());
-
-  const std::vector<Option> expected = {{"a", "number", "0.1", false, "from 0 to 1", "m a"},
-                                        {"b", "number", "", true, "at least 2", "m b"},
-                                        {"c", "number", "", true, "at most -3", "m c"},
-                                        {"d", "number", "", true, "", "m d"},
-                                        {"e", "integer", "100", false, "at least 1", "m e"},
-                                        {"f", "boolean", "false", false, "", "m f"},
-                                        {"g", "text", "\"x\"", false, "", "m g"},
-                                        {"h", "text", "", true, "", "m h"},
-                                        {"i", "text", "\"x\"", false, "one of \"x\", \"y\"", "m i"},
-                                        {"j", "path", "\"sample\"", false, "", "m j"},
-                                        {"k", "texts", "[\"x\"]", false, "", "m k"},
-                                        {"t.u.deep", "integers", "[1, 2]", false, "at most 9", "m deep"}};
-  const auto fields = [](const std::vector<Option>& options) {
-    std::vector<Texts> rows;
-    rows.reserve(options.size());
-    for (const auto& option : options) {
-      rows.push_back({option.key, option.type, option.default_value, option.is_required ? "required" : "",
-                      option.range, option.meaning});
-    }
-    return rows;
-  };
-  EXPECT_EQ(fields(config.options()), fields(expected));
-}
-
-TEST(ConfigTest, DefaultsAreWrittenWithAsFewDigitsAsGiveThemBack) {
-  const auto default_text = [](double value) {
-    Config config = Config::recording();
-    config.number("a", value, {}, "");
-    return config.options().at(0).default_value;
-  };
-  EXPECT_EQ(default_text(0), "0");
-  EXPECT_EQ(default_text(100), "100");
-  EXPECT_EQ(default_text(-1.25), "-1.25");
-  EXPECT_EQ(default_text(1e-4), "1e-04");
-  EXPECT_EQ(default_text(1e-8), "1e-08");
-  EXPECT_EQ(default_text(1.0 / 3), "0.3333333333333333");
-  EXPECT_EQ(default_text(3e20), "3e+20");
-  EXPECT_EQ(default_text(std::numeric_limits<double>::infinity()), "inf");
 }
 
 }  // namespace

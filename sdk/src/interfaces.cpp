@@ -1,9 +1,11 @@
 // The out-of-line members of the interface classes: one home for their type information, so that casts and
 // exceptions work across libraries.
+#include "poise/ceiling.h"
 #include "poise/dataset.h"
 #include "poise/encoder.h"
 #include "poise/error.h"
 #include "poise/fusion.h"
+#include "poise/intermediate.h"
 #include "poise/modulation.h"
 
 namespace poise {
@@ -27,12 +29,20 @@ const char* name(Split split) {
   return "";
 }
 
+Ceiling::~Ceiling() = default;
+
 Encoder::~Encoder() = default;
+bool Encoder::gives_tokens() const { return false; }
 bool Encoder::modes_agree() const { return false; }
 torch::Tensor Encoder::absent(const torch::Tensor& input) const { return torch::zeros_like(input); }
 bool Encoder::constant_when_absent() const { return false; }
 
+StagedEncoder::~StagedEncoder() = default;
+
+IntermediateFusion::~IntermediateFusion() = default;
+
 Fusion::~Fusion() = default;
+bool Fusion::takes_tokens() const { return false; }
 bool Fusion::modes_agree() const { return false; }
 bool Fusion::additive() const { return false; }
 torch::Tensor Fusion::share(int /*modality*/, const torch::Tensor& /*feature*/) {
@@ -44,6 +54,7 @@ void Fusion::set_role(const torch::Tensor& parameter, Role role, std::vector<int
 
 Modulation::~Modulation() = default;
 Requirements Modulation::requirements(int /*modalities*/) const { return {}; }
+std::optional<std::string> Modulation::neutral_options() const { return std::nullopt; }
 void Modulation::begin(Trainer& /*trainer*/) {}
 void Modulation::begin_epoch(Trainer& /*trainer*/) {}
 void Modulation::end_epoch(Trainer& /*trainer*/) {}

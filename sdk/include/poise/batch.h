@@ -13,7 +13,7 @@ struct Batch {
   torch::Tensor ids;                   ///< [B] int64
   std::vector<torch::Tensor> inputs;   ///< per modality [B, ...]
   std::vector<torch::Tensor> lengths;  ///< per modality [B] int64, undefined where it is no sequence
-  torch::Tensor targets;               ///< [B] int64, 0 to outputs - 1
+  torch::Tensor targets;               ///< as the task's kind says: [B] int64 or [B, C] float32
   torch::Tensor weights;               ///< [B] factor of each sample's loss; undefined: all 1
 
   [[nodiscard]] std::int64_t size() const { return targets.size(0); }

@@ -16,14 +16,16 @@ struct Range {
   double max = std::numeric_limits<double>::infinity();
 };
 
-/// Stands in the place of a default: the key must be given.
-struct Required {};
-inline constexpr Required required{};
+/// Stands in the place of a default: the key must be given. (Made of a number, so that {} is none.)
+struct Required {
+  explicit constexpr Required(int /*unused*/) {}
+};
+inline constexpr Required required{0};
 
 /// One option as its reader declared it: the source of `poise plugins info` and of the reference page.
 struct Option {
   std::string key;
-  std::string type;           ///< "number", "integer", "boolean", "text", "path", "integers", "texts"
+  std::string type;  ///< "number", "integer", "boolean", "text", "path", "numbers", "integers", "texts"
   std::string default_value;  ///< as TOML; empty when required
   bool is_required = false;
   std::string range;  ///< human-readable, "" when anything goes
@@ -60,6 +62,9 @@ class Config {
   /// empty.
   std::filesystem::path path(const std::string& key, const std::filesystem::path& default_value,
                              const std::string& meaning);
+  std::filesystem::path path(const std::string& key, Required, const std::string& meaning);
+  std::vector<double> numbers(const std::string& key, const std::vector<double>& default_value, Range range,
+                              const std::string& meaning);
   std::vector<std::int64_t> integers(const std::string& key, const std::vector<std::int64_t>& default_value,
                                      Range range, const std::string& meaning);
   std::vector<std::string> texts(const std::string& key, const std::vector<std::string>& default_value,
@@ -68,6 +73,9 @@ class Config {
   /// The sub-table `key`, empty when it is not given. Its unread keys are checked by this Config's finish().
   Config table(const std::string& key);
   [[nodiscard]] bool has(const std::string& key) const;
+  /// The keys that are given, in alphabetical order (a table of TOML has no other): for a table whose keys
+  /// are names that the user chose.
+  [[nodiscard]] std::vector<std::string> keys() const;
   /// True when nothing is given and only declarations are collected.
   [[nodiscard]] bool is_recording() const;
 

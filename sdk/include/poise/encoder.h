@@ -9,7 +9,8 @@
 
 namespace poise {
 
-/// Interface poise.encoder/1: one modality's input `[B, ...]` to features `[B, width]`.
+/// Interface poise.encoder/1: one modality's input `[B, ...]` to features `[B, width]`, or to tokens
+/// `[B, T, width]`.
 /// Lifecycle: the constructor reads options and nothing else; build() once, with the default generator seeded,
 /// registers parameters and modules; then forward() from one thread, in training and evaluation mode.
 class Encoder : public torch::nn::Module {
@@ -22,7 +23,11 @@ class Encoder : public torch::nn::Module {
   virtual void build(const Modality& modality) = 0;
   /// Columns of the features, known after build().
   [[nodiscard]] virtual std::int64_t width() const = 0;
-  /// `lengths` [B] int64 where the modality is a sequence, else undefined.
+  /// True when the features are tokens: of a sequence one per time step, as many as its lengths say. Known after
+  /// construction.
+  [[nodiscard]] virtual bool gives_tokens() const;
+  /// `lengths` [B] int64 where the modality is a sequence, else undefined. What is beyond a sample's length
+  /// (padding) must not change its features.
   virtual torch::Tensor forward(const torch::Tensor& input, const torch::Tensor& lengths) = 0;
 
   /// True when training and evaluation mode compute the same bits and change no buffer (no BatchNorm, no

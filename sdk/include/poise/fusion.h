@@ -16,6 +16,9 @@ namespace poise {
 struct FusionSpec {
   std::vector<std::string> modalities;  ///< names
   std::vector<std::int64_t> widths;     ///< of the encoders' features
+  /// Channels after each stage of a modality's encoder; empty where it does not run in stages (see
+  /// intermediate.h).
+  std::vector<std::vector<std::int64_t>> stage_channels;
   Task task;
 };
 
@@ -34,15 +37,20 @@ class Fusion : public torch::nn::Module {
   ~Fusion() override;
 
   virtual void build(const FusionSpec& spec) = 0;
-  /// `features[m]` is [B, widths[m]].
-  virtual FusionOutput forward(const std::vector<torch::Tensor>& features) = 0;
+  /// True when forward() takes tokens. To any other fusion the host gives their mean over a sample's length.
+  [[nodiscard]] virtual bool takes_tokens() const;
+  /// `features[m]` is [B, widths[m]], or tokens [B, T, widths[m]] of which sample b has `lengths[m][b]` ([B]
+  /// int64; undefined: all T). `lengths` is undefined for features that are no tokens.
+  virtual FusionOutput forward(const std::vector<torch::Tensor>& features,
+                               const std::vector<torch::Tensor>& lengths) = 0;
   /// As Encoder::modes_agree().
   [[nodiscard]] virtual bool modes_agree() const;
 
-  /// True when logits are a sum of one share per modality, each with its own weight, and one bias. Known
-  /// after construction.
+  /// True when logits are a sum of one share per modality, each with its own weight, and of biases. Known after
+  /// construction.
   [[nodiscard]] virtual bool additive() const;
-  /// Additive fusions only: modality m's share of the logits, `feature W_m^T + b / k`, [B, C].
+  /// Additive fusions only: modality m's share of the logits, [B, C]: `feature W_m^T` and its own bias, or b / k of
+  /// one bias. The shares sum to the logits.
   virtual torch::Tensor share(int modality, const torch::Tensor& feature);
 
   /// The roles that build() gave; a parameter not listed has Role::fusion and no modality.

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <torch/types.h>
@@ -18,6 +19,9 @@ struct Requirements {
   int min_modalities = 1;
   int max_modalities = poise::max_modalities;
   bool additive_fusion = false;
+  /// Swapping the modalities, their weights and options swaps what the method does. False for a method that is
+  /// ordered or random in its modalities.
+  bool symmetric = true;
   /// How many subsets of modalities a training step asks logits for (1: the full set alone).
   std::int64_t subsets_per_step = 1;
 };
@@ -41,6 +45,8 @@ class Modulation {
   virtual ~Modulation();
 
   [[nodiscard]] virtual Requirements requirements(int modalities) const;
+  /// Options (TOML lines) with which every gradient is joint training's, bit for bit; nothing where there are none.
+  [[nodiscard]] virtual std::optional<std::string> neutral_options() const;
 
   /// Once, before the first step, or after a resume (then the scalars of visit() are set before, its tensors
   /// after).

@@ -11,8 +11,8 @@ enum class Role {
   encoder,  ///< of one modality's encoder
   bypass,   ///< serves one or more modalities inside a fusion
   fusion,   ///< any other parameter of a fusion
-  head,     ///< the fusion's last linear layer: the weight of a modality has that modality, a bias has none
-  own,      ///< the modulation's own modules
+  head,  ///< the fusion's last linear layer: the weight of a modality has that modality, a common bias has none
+  own,  ///< the modulation's own modules
 };
 
 /// A parameter with its role. `modalities` is empty where it belongs to none in particular.
