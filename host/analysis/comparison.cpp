@@ -15,12 +15,12 @@ namespace {
 
 using Quantity = std::function<const double*(const RunResult&)>;
 
-const double* test_accuracy(const RunResult& run) { return &run.test.accuracy; }
+const double* test_score(const RunResult& run) { return &run.test.score; }
 
-Quantity test_accuracy_of(const std::string& modality) {
+Quantity test_score_of(const std::string& modality) {
   return [modality](const RunResult& run) -> const double* {
-    const auto found = run.test.modality_accuracy.find(modality);
-    return found == run.test.modality_accuracy.end() ? nullptr : &found->second;
+    const auto found = run.test.modality_score.find(modality);
+    return found == run.test.modality_score.end() ? nullptr : &found->second;
   };
 }
 
@@ -88,14 +88,13 @@ Gap gap(const BySeed& shown, const BySeed& alone) {
 void compare_with_references(MethodSummary& method, const std::vector<MethodSummary>& methods) {
   if (!method.alone.empty()) return;
   if (const MethodSummary* joint = joint_training(method, methods); method.modulation != "joint" && joint) {
-    const Spread difference =
-        paired_difference(by_seed(method, test_accuracy), by_seed(*joint, test_accuracy));
+    const Spread difference = paired_difference(by_seed(method, test_score), by_seed(*joint, test_score));
     if (difference.count > 0) method.to_joint = difference;
   }
-  for (const auto& [modality, accuracy] : method.modality_accuracy) {
+  for (const auto& [modality, score] : method.modality_score) {
     const MethodSummary* alone = trained_alone(modality, method, methods);
     if (alone == nullptr) continue;
-    const Gap found = gap(by_seed(method, test_accuracy_of(modality)), by_seed(*alone, test_accuracy));
+    const Gap found = gap(by_seed(method, test_score_of(modality)), by_seed(*alone, test_score));
     if (found.difference.count > 0) method.gaps[modality] = found;
   }
 }
@@ -109,12 +108,12 @@ MethodSummary summarize(std::vector<RunResult> runs) {
   method.alone = runs.front().alone;
   std::set<std::string> modalities;
   for (const RunResult& run : runs) {
-    for (const auto& [modality, accuracy] : run.test.modality_accuracy) modalities.insert(modality);
+    for (const auto& [modality, score] : run.test.modality_score) modalities.insert(modality);
   }
   method.runs = std::move(runs);
-  method.accuracy = spread(by_seed(method, test_accuracy));
+  method.score = spread(by_seed(method, test_score));
   for (const std::string& modality : modalities) {
-    method.modality_accuracy[modality] = spread(by_seed(method, test_accuracy_of(modality)));
+    method.modality_score[modality] = spread(by_seed(method, test_score_of(modality)));
   }
   return method;
 }

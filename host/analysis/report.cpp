@@ -17,6 +17,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
+nlohmann::json common_best(const std::vector<MethodSummary>& methods) {
+  nlohmann::json common;
+  for (const MethodSummary& method : methods) {
+    for (const RunResult& run : method.runs) {
+      if (!run.alone.empty()) continue;
+      if (common.is_null()) common = run.best;
+      if (common != run.best) return nullptr;
+    }
+  }
+  return common;
+}
+
 Summary summarize(const fs::path& folder) {
   Results results = read_results(folder);
   if (results.runs.empty()) {
@@ -26,6 +38,7 @@ Summary summarize(const fs::path& folder) {
   }
   Summary summary;
   summary.title = results.runs.front().title;
+  summary.metric = results.runs.front().metric;
   summary.notes = std::move(results.notes);
   summary.methods = compare(std::move(results.runs));
   // Runs of all modalities come first, so that their order counts.
@@ -35,6 +48,7 @@ Summary summarize(const fs::path& folder) {
       if (std::find(known.begin(), known.end(), modality) == known.end()) known.push_back(modality);
     }
   }
+  summary.best = common_best(summary.methods);
   summary.headline = starvation(summary.methods, summary.modalities);
   return summary;
 }

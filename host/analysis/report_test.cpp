@@ -68,6 +68,19 @@ image alone        2  90.0 ± 1.4           -  90.0 ± 1.4           -          
                               "  1:" + sha256("agm alpha=1.5 seed=1").substr(0, 8) + "\n"));
 }
 
+TEST_F(ReportTest, TheBestThatIsPossibleStandsBelow) {
+  auto joint = result("joint", 0, 0.8, {{"audio", 0.4}, {"image", 0.7}});
+  joint["best"] = {{"score", 0.875}, {"modality_score", {{"audio", 0.5}, {"image", 0.75}}}};
+  write_run(path_ / "a", joint);
+  auto agm = result("agm", 0, 0.8, {{"audio", 0.4}, {"image", 0.7}});
+  agm["best"] = joint["best"];
+  write_run(path_ / "b", agm);
+  EXPECT_TRUE(std::regex_search(printed(), std::regex("best possible +- +87\\.5 +50\\.0 +75\\.0 +- +-")));
+  agm["best"]["score"] = 0.9;  // of other data
+  write_run(path_ / "b", agm);
+  EXPECT_THAT(printed(), Not(HasSubstr("best possible")));
+}
+
 TEST_F(ReportTest, OneSeedHasNoDeviation) {
   write_run(path_ / "a", result("joint", 0, 0.9, {{"audio", 0.4}}));
   EXPECT_TRUE(std::regex_search(printed(), std::regex("joint +1 +90\\.0 +40\\.0 +-")));
@@ -135,7 +148,7 @@ TEST_F(ReportTest, JsonSaysTheSameAndWritesNoPage) {
   EXPECT_THAT(data.at("headline").get<std::string>(), HasSubstr("gap 53.0 points"));
   EXPECT_NEAR(data.at("methods").at(0).at("gaps").at("audio").at("difference").at("mean").get<double>(), 0.53,
               1e-12);
-  EXPECT_NEAR(data.at("methods").at(0).at("accuracy").at("mean").get<double>(), 0.91, 1e-12);
+  EXPECT_NEAR(data.at("methods").at(0).at("score").at("mean").get<double>(), 0.91, 1e-12);
   EXPECT_TRUE(data.at("methods").at(0).at("to_joint").is_null());
   EXPECT_FALSE(std::filesystem::exists(path_ / "report.html"));
 }

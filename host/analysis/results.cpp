@@ -26,8 +26,8 @@ std::map<std::string, double> numbers(const json& object) {
   return result;
 }
 
-SplitResult split_result(const json& object) {
-  return {number(object.at("accuracy")), number(object.at("loss")), numbers(object.at("modality_accuracy"))};
+SplitResult split_result(const json& object, const std::string& metric) {
+  return {number(object.at(metric)), number(object.at("loss")), numbers(object.at("modality_" + metric))};
 }
 
 Cost cost(const json& object) {
@@ -46,8 +46,10 @@ RunResult run_result(const json& object) {
   object.at("modalities").get_to(run.modalities);
   object.at("seed").get_to(run.seed);
   object.at("hash").get_to(run.hash);
-  run.validation = split_result(object.at("validation"));
-  run.test = split_result(object.at("test"));
+  object.at("metric").get_to(run.metric);
+  run.validation = split_result(object.at("validation"), run.metric);
+  run.test = split_result(object.at("test"), run.metric);
+  run.best = object.value("best", json());
   run.cost = cost(object.at("cost"));
   run.provenance = object.at("provenance");
   return run;

@@ -43,8 +43,8 @@ TEST_F(ResultsTest, ReadsWhatARunWrote) {
   EXPECT_EQ(run.title, "Spoken and written digits");
   EXPECT_THAT(run.modalities, ElementsAre("audio", "image"));
   EXPECT_EQ(run.hash, sha256("agm alpha=1.5 seed=3"));
-  EXPECT_EQ(run.test.accuracy, 0.97);
-  EXPECT_EQ(run.test.modality_accuracy.at("audio"), 0.5);
+  EXPECT_EQ(run.test.score, 0.97);
+  EXPECT_EQ(run.test.modality_score.at("audio"), 0.5);
   EXPECT_EQ(run.cost.total_seconds, 14.0);
   EXPECT_EQ(run.provenance.at("torch"), "2.11.0");
   ASSERT_EQ(run.epochs.size(), 2U);
@@ -123,7 +123,7 @@ TEST_F(ResultsTest, OfOneGroupAndSeedTheNewerRunCounts) {
 
   ASSERT_EQ(results.runs.size(), 2U);
   EXPECT_EQ(results.runs[1].folder, "a_new");
-  EXPECT_EQ(results.runs[1].test.accuracy, 0.95);
+  EXPECT_EQ(results.runs[1].test.score, 0.95);
   EXPECT_THAT(results.notes, ElementsAre(AllOf(HasSubstr("b_old"), HasSubstr("joint seed=0"))));
 
   std::filesystem::last_write_time(path_ / "b_old" / "result.json", now + std::chrono::hours(1));

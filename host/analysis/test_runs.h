@@ -26,8 +26,8 @@ inline RunResult run(const std::string& group, std::int64_t seed, double accurac
   result.fusion = fusion;
   result.alone = alone;
   result.seed = seed;
-  result.test.accuracy = accuracy;
-  result.test.modality_accuracy = modality_accuracy;
+  result.test.score = accuracy;
+  result.test.modality_score = modality_accuracy;
   return result;
 }
 
@@ -50,6 +50,7 @@ inline nlohmann::json result(const std::string& group, std::int64_t seed, double
           {"fusion", "concat"},
           {"seed", seed},
           {"hash", sha256(label)},
+          {"metric", "accuracy"},
           {"title", "Spoken and written digits"},
           {"modalities", modalities},
           {"alone", alone},

@@ -1,6 +1,7 @@
 // poise plugins list: what is installed and whether it can be used here, from the manifests alone.
 // poise plugins info NAME: all about one plugin; its options come from the plugin itself, so its library is
 // opened.
+// poise plugins validate PATH: see validate.cpp.
 #include <algorithm>
 #include <filesystem>
 #include <iomanip>
@@ -198,7 +199,7 @@ void add_plugins(CLI::App& app, int& status) {
   CLI::App* plugins = app.add_subcommand("plugins", "What is installed, and whether it can be used here");
   plugins->callback([plugins] {
     if (plugins->get_subcommands().empty())
-      throw Error("say 'plugins list' or 'plugins info NAME'.", Fault::usage);
+      throw Error("say 'plugins list', 'plugins info NAME' or 'plugins validate PATH'.", Fault::usage);
   });
   plugins->add_option("--plugin-dir", arguments->folders, "Search this folder first (may be repeated)")
       ->check(CLI::ExistingDirectory)
@@ -220,6 +221,7 @@ void add_plugins(CLI::App& app, int& status) {
     }
     if (details.entry.state != PluginState::ok) status = 3;
   });
+  add_validate(*plugins, status);
 }
 
 }  // namespace poise

@@ -15,4 +15,7 @@ void add_plugins(CLI::App& app, int& status);
 void add_report(CLI::App& app, int& status);
 void add_run(CLI::App& app, int& status);
 
+// A verb of `poise plugins` with a file of its own.
+void add_validate(CLI::App& plugins, int& status);
+
 }  // namespace poise

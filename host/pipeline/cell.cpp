@@ -59,12 +59,14 @@ Loaded<Interface> Maker::construct(const std::string& dotted, Config& config) {
 void Maker::remember_paths(const std::string& dotted, Config& config) {
   const std::vector<Option> options = config.options();
   for (const auto& option : options) {
-    if (option.type != "path" || !config.has(option.key)) continue;
-    cell.path_keys.push_back(dotted + "." + option.key);
-    const auto path = config.path(option.key, {}, option.meaning);
-    if (path.empty()) continue;
-    auto* value = toml::at_path(*table, dotted + "." + option.key).as_string();
-    if (value != nullptr) *value = path.string();
+    if (option.type != "path") continue;
+    const std::string key = dotted + "." + option.key;
+    auto* value = toml::at_path(*table, key).as_string();
+    if (value == nullptr) continue;
+    cell.path_keys.push_back(key);
+    const std::filesystem::path path = value->get();
+    if (!path.empty())
+      *value = std::filesystem::absolute(folder_of(*value) / path).lexically_normal().string();
   }
 }
 

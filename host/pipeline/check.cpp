@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "pipeline/best.h"
+
 namespace poise {
 namespace {
 
@@ -27,6 +29,17 @@ std::string training_text(const Cell& cell) {
                      cell.train.optimizer.name, subsets, subsets == 1 ? "subset" : "subsets");
 }
 
+/// What a made-up data set allows, so that results can be judged.
+std::string best_text(const Cell& cell) {
+  const auto best = best_of(cell);
+  if (!best) return "";
+  std::string text = fmt::format("  at best     {:.1f} %", 100 * best->all);
+  for (const auto& [modality, score] : best->modalities) {
+    text += fmt::format(", {} alone {:.1f} %", modality, 100 * score);
+  }
+  return text + "\n";
+}
+
 }  // namespace
 
 void describe(const Pipeline& pipeline, std::ostream& out) {
@@ -34,7 +47,8 @@ void describe(const Pipeline& pipeline, std::ostream& out) {
     out << cell.label.run << "\n  dataset     " << versioned(cell.plugins.dataset.name) << "\n  encoders    "
         << encoders_text(cell) << "\n  fusion      " << versioned(cell.plugins.fusion.name)
         << "\n  modulation  " << versioned(cell.plugins.modulation.name) << "\n  training    "
-        << training_text(cell) << "\n";
+        << training_text(cell) << "\n"
+        << best_text(cell);
   }
   const auto runs = pipeline.cells.size();
   out << runs << (runs == 1 ? " run" : " runs") << " can start.\n";

@@ -97,8 +97,8 @@ toml::table Identifier::provenance(const Cell& cell) {
   return table;
 }
 
-/// The configuration without the places of files: those of the data set are in its fingerprint, any other is
-/// told by its content.
+/// The configuration without the places of files: each is told by its content, of a folder of the data set its
+/// fingerprint tells.
 std::string Identifier::decisive_config(const Cell& cell) {
   toml::table config = cell.config;
   for (const auto& key : cell.path_keys) {
@@ -106,10 +106,11 @@ std::string Identifier::decisive_config(const Cell& cell) {
     toml::table& holder = *toml::at_path(config, key.substr(0, dot)).as_table();
     const std::string name = key.substr(dot + 1);
     const fs::path path = holder[name].value_or(std::string());
-    if (key.starts_with("dataset.")) {
+    if (fs::is_regular_file(path)) {
+      const bool is_data = key.starts_with("dataset.");
+      holder.insert_or_assign(name, is_data ? cache_.of_data({path}).sha256 : cache_.of_file(path));
+    } else if (key.starts_with("dataset.")) {
       holder.erase(name);
-    } else if (fs::is_regular_file(path)) {
-      holder.insert_or_assign(name, cache_.of_file(path));
     }
   }
   return toml_text(config);

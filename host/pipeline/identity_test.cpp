@@ -17,7 +17,7 @@ class FileDataset : public Dataset {
  public:
   explicit FileDataset(std::vector<fs::path> files) : files_(std::move(files)) {}
   std::vector<Modality> modalities() const override { return {{"audio", {1}}}; }
-  Task task() const override { return {2, {"a", "b"}}; }
+  Task task() const override { return {.outputs = 2, .labels = {"a", "b"}}; }
   std::vector<fs::path> files() const override {
     if (files_.empty()) throw Error("there is no data.");
     return files_;

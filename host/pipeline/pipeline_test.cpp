@@ -164,7 +164,7 @@ TEST_F(PipelineTest, RefusesWhatDoesNotFitTogetherAndNamesTheRun) {
       "FILE:9:15: run 'ogm_ge alpha=0.3 maxout seed=0': modulation ogm_ge needs an additive fusion (logits "
       "that are a "
       "sum "
-      "of one share per modality, such as concat), and fusion maxout is not additive.");
+      "of one share per modality), and fusion maxout is not additive.");
 }
 
 TEST_F(PipelineTest, DescribesEveryRun) {

@@ -13,6 +13,7 @@
 #include <ATen/Parallel.h>
 
 #include "analysis/report.h"
+#include "pipeline/best.h"
 #include "pipeline/folder_lock.h"
 #include "pipeline/identity.h"
 #include "pipeline/pipeline.h"
@@ -65,6 +66,16 @@ void make_output(const fs::path& folder) {
   }
 }
 
+/// As the splits are written in result.json; null where the dataset does not know, or knows another metric.
+nlohmann::json best_json(const Cell& cell) {
+  const auto task = cell.plugins.dataset.call([](const Dataset& dataset) { return dataset.task(); });
+  const auto best = best_of(cell);
+  if (!best || task.kind == TaskKind::multi_label) return nullptr;
+  auto modalities = nlohmann::json::object();
+  for (const auto& [modality, score] : best->modalities) modalities[modality] = score;
+  return {{"score", best->all}, {"modality_score", std::move(modalities)}};
+}
+
 nlohmann::json known_result(const Cell& cell, const RunIdentity& identity, const std::string& title) {
   return {{"label", cell.label.run},
           {"group", cell.label.group},
@@ -75,6 +86,7 @@ nlohmann::json known_result(const Cell& cell, const RunIdentity& identity, const
           {"title", title},
           {"modalities", cell.modalities},
           {"alone", cell.alone},
+          {"best", best_json(cell)},
           {"provenance", to_json(identity.provenance)}};
 }
 

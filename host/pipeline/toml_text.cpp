@@ -56,6 +56,16 @@ void write_section(const toml::table& table, const std::string& name, std::strin
   }
 }
 
+void write_lines(const toml::table& table, const std::string& prefix, std::string& text) {
+  for (const auto& [key, node] : table) {
+    if (const auto* inner = node.as_table()) {
+      write_lines(*inner, prefix + key_text(key) + ".", text);
+    } else {
+      text += prefix + key_text(key) + " = " + toml_text(node) + "\n";
+    }
+  }
+}
+
 }  // namespace
 
 std::string toml_text(const toml::node& node) {
@@ -68,6 +78,12 @@ std::string toml_text(const toml::node& node) {
 std::string toml_file(const toml::table& table) {
   std::string text;
   write_section(table, "", text);
+  return text;
+}
+
+std::string toml_lines(const toml::table& table) {
+  std::string text;
+  write_lines(table, "", text);
   return text;
 }
 

@@ -13,4 +13,7 @@ std::string toml_text(const toml::node& node);
 /// A table as a TOML file: values first, then each sub-table under its [header].
 std::string toml_file(const toml::table& table);
 
+/// A table as TOML without headers, a line a value under its dotted key, so that further lines may follow.
+std::string toml_lines(const toml::table& table);
+
 }  // namespace poise

@@ -10,7 +10,7 @@ json to_json(const Spread& spread) {
 }
 
 json to_json(const SplitResult& split) {
-  return {{"accuracy", split.accuracy}, {"loss", split.loss}, {"modality_accuracy", split.modality_accuracy}};
+  return {{"score", split.score}, {"loss", split.loss}, {"modality_score", split.modality_score}};
 }
 
 json to_json(const RunResult& run) {
@@ -29,9 +29,8 @@ json to_json(const RunResult& run) {
 }
 
 json to_json(const MethodSummary& method) {
-  json modality_accuracy = json::object();
-  for (const auto& [modality, spread] : method.modality_accuracy)
-    modality_accuracy[modality] = to_json(spread);
+  json modality_score = json::object();
+  for (const auto& [modality, spread] : method.modality_score) modality_score[modality] = to_json(spread);
   json gaps = json::object();
   for (const auto& [modality, gap] : method.gaps) {
     gaps[modality] = {{"shown_alone", to_json(gap.shown_alone)},
@@ -40,15 +39,12 @@ json to_json(const MethodSummary& method) {
   }
   json runs = json::array();
   for (const RunResult& run : method.runs) runs.push_back(to_json(run));
-  return {{"group", method.group},
-          {"modulation", method.modulation},
-          {"fusion", method.fusion},
-          {"alone", method.alone},
-          {"accuracy", to_json(method.accuracy)},
-          {"modality_accuracy", std::move(modality_accuracy)},
-          {"gaps", std::move(gaps)},
-          {"to_joint", method.to_joint ? to_json(*method.to_joint) : json()},
-          {"runs", std::move(runs)}};
+  return {
+      {"group", method.group},          {"modulation", method.modulation},
+      {"fusion", method.fusion},        {"alone", method.alone},
+      {"score", to_json(method.score)}, {"modality_score", std::move(modality_score)},
+      {"gaps", std::move(gaps)},        {"to_joint", method.to_joint ? to_json(*method.to_joint) : json()},
+      {"runs", std::move(runs)}};
 }
 
 }  // namespace
@@ -56,11 +52,8 @@ json to_json(const MethodSummary& method) {
 json to_json(const Summary& summary) {
   json methods = json::array();
   for (const MethodSummary& method : summary.methods) methods.push_back(to_json(method));
-  return {{"title", summary.title},
-          {"headline", summary.headline},
-          {"modalities", summary.modalities},
-          {"methods", std::move(methods)},
-          {"notes", summary.notes}};
+  return {{"title", summary.title},           {"metric", summary.metric},      {"headline", summary.headline},
+          {"modalities", summary.modalities}, {"methods", std::move(methods)}, {"notes", summary.notes}};
 }
 
 }  // namespace poise

@@ -20,11 +20,11 @@ struct Spread {
       std::numeric_limits<double>::quiet_NaN();  ///< sample standard deviation; NaN below 2 runs
 };
 
-/// What a split says about a trained model. Accuracies are fractions of 1.
+/// What a split says about a trained model.
 struct SplitResult {
-  double accuracy = 0;
+  double score = 0;  ///< the task's main metric, RunResult::metric, as a fraction of 1
   double loss = 0;
-  std::map<std::string, double> modality_accuracy;  ///< only that modality is shown to the model
+  std::map<std::string, double> modality_score;  ///< only that modality is shown to the model
 };
 
 /// Work done; passes are counted per training step.
@@ -47,8 +47,10 @@ struct RunResult {
   std::vector<std::string> modalities;
   std::int64_t seed = 0;
   std::string hash;
+  std::string metric;  ///< "accuracy", "mean_average_precision" or "r2"
   SplitResult validation;
   SplitResult test;
+  nlohmann::json best;  ///< {"score", "modality_score"}: the best that any model can reach; null: not known
   Cost cost;
   nlohmann::json provenance;  ///< what produced the run, as it was written
   nlohmann::json epochs;      ///< array: the objects of metrics.jsonl
@@ -57,8 +59,8 @@ struct RunResult {
 /// How far a modality inside a model stays behind the same modality trained alone, on the test split, over
 /// the seeds that both have.
 struct Gap {
-  Spread shown_alone;    ///< accuracy of the model when only this modality is shown
-  Spread trained_alone;  ///< accuracy of the run that has no other modality
+  Spread shown_alone;    ///< score of the model when only this modality is shown
+  Spread trained_alone;  ///< score of the run that has no other modality
   Spread difference;     ///< trained_alone - shown_alone, seed by seed
 };
 
@@ -69,17 +71,19 @@ struct MethodSummary {
   std::string fusion;
   std::string alone;
   std::vector<RunResult> runs;
-  Spread accuracy;                                  ///< test
-  std::map<std::string, Spread> modality_accuracy;  ///< test, only that modality shown
-  std::map<std::string, Gap> gaps;                  ///< of modalities that were also trained alone
-  std::optional<Spread> to_joint;                   ///< accuracy minus joint training's, over common seeds
+  Spread score;                                  ///< test
+  std::map<std::string, Spread> modality_score;  ///< test, only that modality shown
+  std::map<std::string, Gap> gaps;               ///< of modalities that were also trained alone
+  std::optional<Spread> to_joint;                ///< score minus joint training's, over common seeds
 };
 
 /// Everything a report shows.
 struct Summary {
   std::string title;
+  std::string metric;    ///< of every score
   std::string headline;  ///< which modality is starved, in a sentence
   std::vector<std::string> modalities;
+  nlohmann::json best;  ///< that of the runs with every modality, where they agree
   std::vector<MethodSummary> methods;
   std::vector<std::string> notes;  ///< sentences about what could not be shown
 };

@@ -102,15 +102,17 @@ void print_hashes(const Summary& summary, std::ostream& out) {
 
 Table make_table(const Summary& summary) {
   Table table;
-  table.columns = {"method", "seeds", "accuracy"};
+  std::string metric = summary.metric;
+  std::replace(metric.begin(), metric.end(), '_', ' ');
+  table.columns = {"method", "seeds", metric};
   table.columns.insert(table.columns.end(), summary.modalities.begin(), summary.modalities.end());
   table.columns.insert(table.columns.end(), {"gap", "to joint", "passes", "seconds"});
 
   for (const MethodSummary& method : summary.methods) {
-    std::vector<std::string> row{method.group, std::to_string(method.runs.size()), percent(method.accuracy)};
+    std::vector<std::string> row{method.group, std::to_string(method.runs.size()), percent(method.score)};
     for (const std::string& modality : summary.modalities) {
-      const auto found = method.modality_accuracy.find(modality);
-      row.push_back(found == method.modality_accuracy.end() ? none : percent(found->second));
+      const auto found = method.modality_score.find(modality);
+      row.push_back(found == method.modality_score.end() ? none : percent(found->second));
     }
     row.push_back(largest_gap(method));
     row.push_back(signed_percent(method.to_joint));
@@ -120,9 +122,22 @@ Table make_table(const Summary& summary) {
     table.rows.push_back(std::move(row));
   }
 
+  if (!summary.best.is_null()) {
+    std::vector<std::string> row{"best possible", none,
+                                 fmt::format("{:.1f}", 100 * summary.best["score"].get<double>())};
+    for (const std::string& modality : summary.modalities) {
+      const auto& scores = summary.best["modality_score"];
+      row.push_back(scores.contains(modality) ? fmt::format("{:.1f}", 100 * scores[modality].get<double>())
+                                              : none);
+    }
+    row.resize(table.columns.size(), none);
+    table.rows.push_back(std::move(row));
+  }
+
   table.legend = {
-      "accuracy: test split, %, mean ± standard deviation over seeds; of a modality: only it is shown to the "
-      "model.",
+      metric +
+          ": test split, %, mean ± standard deviation over seeds; of a modality: only it is shown to the "
+          "model.",
       "gap: of the modality that stays farthest behind its own training alone, in points.",
       "to joint: points gained on joint training, paired by seed.",
       "passes: encoders/fusion/backward in a training step. seconds: of a whole run."};

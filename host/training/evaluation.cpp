@@ -14,29 +14,31 @@ Score evaluate(FusedNetwork& network, const Loaded<Modulation>& modulation, Host
   std::vector<Subset> subsets{Subset::all(k)};
   for (int m = 0; m < k && k > 1; ++m) subsets.push_back(Subset::only(m));
 
-  const auto samples = static_cast<double>(source.ids.size(0));
+  // The logits stay on their device until the end, so that nothing waits; the metrics are computed on the CPU.
+  std::vector<torch::Tensor> logits;
+  std::vector<torch::Tensor> targets;
   torch::Tensor loss;
-  torch::Tensor correct;
   BatchStream stream(std::move(source));
   while (const auto batch = stream.next()) {
-    const auto logits =
-        modulation.call([&](Modulation& object) { return object.predict(*batch, subsets, trainer); });
-    const auto batch_loss = trainer.objective().losses(logits[0], batch->targets).to(at::kDouble).sum();
-    const auto batch_correct = trainer.objective().correct(logits, batch->targets).sum(-1).to(at::kDouble);
+    logits.push_back(
+        modulation.call([&](Modulation& object) { return object.predict(*batch, subsets, trainer); }));
+    targets.push_back(batch->targets);
+    const auto batch_loss = trainer.objective().losses(logits.back()[0], batch->targets).sum(at::kDouble);
     loss = loss.defined() ? loss + batch_loss : batch_loss;
-    correct = correct.defined() ? correct + batch_correct : batch_correct;
     network.forget();
   }
   network.begin_step();
   network.counts() = counts;
 
+  const auto all_logits = at::cat(logits, 1).cpu();
+  const auto all_targets = at::cat(targets).cpu();
   Score score;
-  score.loss = loss.item<double>() / samples;
-  const auto shares = (correct / samples).cpu();
-  score.accuracy = shares[0].item<double>();
-  for (std::int64_t m = 1; m < shares.size(0); ++m)
-    score.modality_accuracy.push_back(shares[m].item<double>());
-  if (k == 1) score.modality_accuracy.push_back(score.accuracy);
+  score.loss = loss.item<double>() / static_cast<double>(all_targets.size(0));
+  score.metrics = metrics_of(network.task(), all_logits[0], all_targets);
+  for (int m = 0; m < k && k > 1; ++m) {
+    score.modality.push_back(metrics_of(network.task(), all_logits[m + 1], all_targets).front().second);
+  }
+  if (k == 1) score.modality.push_back(score.main());
   return score;
 }
 

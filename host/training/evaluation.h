@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "analysis/scores.h"
 #include "training/batches.h"
 #include "training/network.h"
 #include "training/trainer.h"
@@ -11,8 +12,10 @@ namespace poise {
 /// How well a model does on a split.
 struct Score {
   double loss = 0;
-  double accuracy = 0;
-  std::vector<double> modality_accuracy;  ///< of the masked logits: only that modality shown
+  Metrics metrics;               ///< the main one first
+  std::vector<double> modality;  ///< the main metric of the masked logits: only that modality shown
+
+  [[nodiscard]] double main() const { return metrics.front().second; }
 };
 
 /// Scores every sample of the split once, in evaluation mode and without gradients, leaving the default

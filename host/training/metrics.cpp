@@ -11,9 +11,10 @@ nlohmann::json by_modality(const FusedNetwork& network, const std::vector<double
 }
 
 nlohmann::json as_json(const FusedNetwork& network, const Score& score) {
-  return {{"accuracy", score.accuracy},
-          {"loss", score.loss},
-          {"modality_accuracy", by_modality(network, score.modality_accuracy)}};
+  nlohmann::json result = {{"loss", score.loss}};
+  for (const auto& [name, value] : score.metrics) result[name] = value;
+  result["modality_" + score.metrics.front().first] = by_modality(network, score.modality);
+  return result;
 }
 
 std::string metrics_line(const FusedNetwork& network, HostTrainer& trainer, const Score& validation,
@@ -27,9 +28,8 @@ std::string metrics_line(const FusedNetwork& network, HostTrainer& trainer, cons
   if (const auto accuracy = records.mean(train_accuracy_record); !accuracy.empty()) {
     line["train_accuracy"] = accuracy[0];
   }
-  line["validation_loss"] = validation.loss;
-  line["validation_accuracy"] = validation.accuracy;
-  line["validation_modality_accuracy"] = by_modality(network, validation.modality_accuracy);
+  const nlohmann::json scores = as_json(network, validation);
+  for (const auto& [name, value] : scores.items()) line["validation_" + name] = value;
   auto& recorded = line["recorded"] = nlohmann::ordered_json::object();
   for (const auto& name : records.names()) {
     if (name == train_loss_record || name == train_accuracy_record) continue;

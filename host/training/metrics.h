@@ -13,7 +13,8 @@ namespace poise {
 /// {"audio": 0.9, "image": 0.8}: one value per modality, by name.
 nlohmann::json by_modality(const FusedNetwork& network, const std::vector<double>& values);
 
-/// {"accuracy", "loss", "modality_accuracy"} of a split.
+/// {"loss", "accuracy", "macro_f1", ..., "modality_accuracy"} of a split: the task's metrics by name, and of each
+/// modality the main one.
 nlohmann::json as_json(const FusedNetwork& network, const Score& score);
 
 /// The line of metrics.jsonl of the epoch that has just been trained and validated.

@@ -5,6 +5,8 @@
 #include <ATen/ATen.h>
 
 #include "poise/error.h"
+#include "poise/tokens.h"
+#include "training/layout.h"
 
 namespace poise {
 namespace {
@@ -29,7 +31,11 @@ class EvaluationScope {
 
 FusedNetwork::FusedNetwork(const std::vector<Modality>& modalities, std::vector<Loaded<Encoder>> encoders,
                            Loaded<Fusion> fusion, const Task& task)
-    : encoders_(std::move(encoders)), fusion_(std::move(fusion)), outputs_(task.outputs) {
+    : encoders_(std::move(encoders)),
+      fusion_(std::move(fusion)),
+      takes_tokens_(fusion_.object->takes_tokens()),
+      intermediate_(dynamic_cast<IntermediateFusion*>(fusion_.object.get())),
+      task_(task) {
   FusionSpec spec;
   spec.task = task;
   for (std::size_t m = 0; m < encoders_.size(); ++m) {
@@ -37,6 +43,9 @@ FusedNetwork::FusedNetwork(const std::vector<Modality>& modalities, std::vector<
     names_.push_back(modalities[m].name);
     spec.modalities.push_back(modalities[m].name);
     spec.widths.push_back(encoders_[m].object->width());
+    staged_.push_back(dynamic_cast<StagedEncoder*>(encoders_[m].object.get()));
+    spec.stage_channels.push_back(staged_[m] == nullptr ? std::vector<std::int64_t>()
+                                                        : staged_[m]->stage_channels());
     for (const auto& parameter : encoders_[m].object->parameters()) {
       roles_.push_back({parameter, Role::encoder, {static_cast<int>(m)}});
     }
@@ -101,28 +110,62 @@ torch::Tensor FusedNetwork::encoded(const Batch& batch, int modality, const torc
   (one_row ? counts_.encoder_absent_rows : counts_.encoder_batches)[m] += 1;
   return encoders_[m].call([&](Encoder& encoder) {
     const EvaluationScope scope(encoder, evaluate && training_);
-    return encoder.forward(channels_last_input(input),
-                           one_row && lengths.defined() ? lengths.narrow(0, 0, 1) : lengths);
+    const auto own_lengths = one_row && lengths.defined() ? lengths.narrow(0, 0, 1) : lengths;
+    const auto features = encoder.forward(channels_last_input(input), own_lengths);
+    return takes_tokens_ ? features : mean_token(features, own_lengths);
   });
 }
 
-const std::vector<torch::Tensor>& FusedNetwork::encode(const Batch& batch) {
+std::vector<torch::Tensor> FusedNetwork::encoded_together(const std::vector<torch::Tensor>& inputs,
+                                                          std::int64_t batches) {
+  std::vector<torch::Tensor> placed;
+  for (const auto& input : inputs) placed.push_back(channels_last_input(input));
+  for (auto& count : counts_.encoder_batches) count += batches;
+  return fusion_.call([&](Fusion&) { return intermediate_->encode(staged_, placed); });
+}
+
+const std::vector<torch::Tensor>& FusedNetwork::features(const Batch& batch) {
   Pass& pass = pass_of(batch);
   if (pass.features.empty()) {
     std::vector<torch::Tensor> features;
-    for (int m = 0; m < modalities(); ++m) {
-      features.push_back(encoded(batch, m, batch.inputs.at(static_cast<std::size_t>(m)), false));
+    if (intermediate_ != nullptr) {
+      features = encoded_together(batch.inputs, 1);
+    } else {
+      for (int m = 0; m < modalities(); ++m) {
+        features.push_back(encoded(batch, m, batch.inputs.at(static_cast<std::size_t>(m)), false));
+      }
     }
     pass.features = std::move(features);
   }
   return pass.features;
 }
 
+const std::vector<torch::Tensor>& FusedNetwork::encode(const Batch& batch) {
+  const auto& all = features(batch);
+  if (!takes_tokens_) return all;
+  if (pass_.pooled.empty()) {
+    for (std::size_t m = 0; m < all.size(); ++m) {
+      pass_.pooled.push_back(mean_token(all[m], batch.lengths.at(m)));
+    }
+  }
+  return pass_.pooled;
+}
+
+std::vector<torch::Tensor> FusedNetwork::token_lengths(const Batch& batch, std::int64_t times) const {
+  std::vector<torch::Tensor> result(encoders_.size());
+  for (std::size_t m = 0; m < encoders_.size() && takes_tokens_; ++m) {
+    const auto& lengths = batch.lengths.at(m);
+    if (lengths.defined() && encoders_[m].object->gives_tokens()) result[m] = lengths.repeat({times});
+  }
+  return result;
+}
+
 FusionOutput& FusedNetwork::fused(const Batch& batch) {
   Pass& pass = pass_of(batch);
   if (!pass.output.logits.defined()) {
-    encode(batch);
-    pass.output = fusion_.call([&](Fusion& fusion) { return fusion.forward(pass.features); });
+    features(batch);
+    pass.output =
+        fusion_.call([&](Fusion& fusion) { return fusion.forward(pass.features, token_lengths(batch, 1)); });
     counts_.fusion_batches += 1;
   }
   return pass.output;
@@ -158,29 +201,47 @@ const torch::Tensor& FusedNetwork::absent(const Batch& batch, int modality) {
   const torch::Tensor& input = batch.inputs[m];
   if (encoder.constant_when_absent()) {
     const auto row = encoded(batch, modality, encoder.absent(input.narrow(0, 0, 1)), true);
-    features = row.expand({batch.size(), row.size(1)});
+    auto sizes = row.sizes().vec();
+    sizes[0] = batch.size();
+    features = row.expand(sizes);
   } else {
     features = encoded(batch, modality, encoder.absent(input), true);
   }
   return features;
 }
 
-torch::Tensor FusedNetwork::partial_logits(const Batch& batch, const std::vector<Subset>& subsets) {
-  const auto count = static_cast<std::int64_t>(subsets.size());
+std::vector<torch::Tensor> FusedNetwork::partial_features(const Batch& batch,
+                                                          const std::vector<Subset>& subsets) {
   std::vector<torch::Tensor> stacked;
   for (int m = 0; m < modalities(); ++m) {
+    const auto& input = batch.inputs[static_cast<std::size_t>(m)];
     std::vector<torch::Tensor> of_subsets;
     for (const Subset subset : subsets) {
-      of_subsets.push_back(subset.has(m) ? evaluated(batch, m) : absent(batch, m));
+      if (intermediate_ == nullptr) {
+        of_subsets.push_back(subset.has(m) ? evaluated(batch, m) : absent(batch, m));
+      } else {
+        const Encoder& encoder = *encoders_[static_cast<std::size_t>(m)].object;
+        of_subsets.push_back(subset.has(m) ? input : encoder.absent(input));
+      }
     }
-    stacked.push_back(count == 1 ? of_subsets.front() : at::cat(of_subsets));
+    stacked.push_back(subsets.size() == 1 ? of_subsets.front() : at::cat(of_subsets));
   }
+  if (intermediate_ == nullptr) return stacked;
+  std::vector<std::unique_ptr<EvaluationScope>> scopes;
+  for (auto& encoder : encoders_) {
+    scopes.push_back(std::make_unique<EvaluationScope>(*encoder.object, training_));
+  }
+  return encoded_together(stacked, static_cast<std::int64_t>(subsets.size()));
+}
+
+torch::Tensor FusedNetwork::partial_logits(const Batch& batch, const std::vector<Subset>& subsets) {
+  const auto count = static_cast<std::int64_t>(subsets.size());
+  const EvaluationScope scope(*fusion_.object, training_ && !fusion_.object->modes_agree());
+  const auto features = partial_features(batch, subsets);
   counts_.fusion_batches += count;
-  const auto logits = fusion_.call([&](Fusion& fusion) {
-    const EvaluationScope scope(fusion, training_ && !fusion.modes_agree());
-    return fusion.forward(stacked).logits;
-  });
-  return logits.view({count, batch.size(), outputs_});
+  const auto logits = fusion_.call(
+      [&](Fusion& fusion) { return fusion.forward(features, token_lengths(batch, count)).logits; });
+  return logits.view({count, batch.size(), task_.outputs});
 }
 
 torch::Tensor FusedNetwork::logits(const Batch& batch, const std::vector<Subset>& subsets) {
@@ -199,42 +260,6 @@ torch::Tensor FusedNetwork::logits(const Batch& batch, const std::vector<Subset>
   return at::stack(ordered);
 }
 
-std::vector<torch::Tensor> FusedNetwork::parameters() const {
-  std::vector<torch::Tensor> result;
-  for (const auto& role : roles_) result.push_back(role.parameter);
-  return result;
-}
-
-std::vector<torch::Tensor> FusedNetwork::parameters(Role role) const {
-  std::vector<torch::Tensor> result;
-  for (const auto& of : roles_) {
-    if (of.role == role) result.push_back(of.parameter);
-  }
-  return result;
-}
-
-std::vector<torch::Tensor> FusedNetwork::parameters(Role role, int modality) const {
-  std::vector<torch::Tensor> result;
-  for (const auto& of : roles_) {
-    const auto& own = of.modalities;
-    if (of.role == role && std::find(own.begin(), own.end(), modality) != own.end()) {
-      result.push_back(of.parameter);
-    }
-  }
-  return result;
-}
-
-std::vector<std::pair<std::string, torch::Tensor>> FusedNetwork::named_tensors() const {
-  std::vector<std::pair<std::string, torch::Tensor>> result;
-  const auto add = [&](const std::string& prefix, const torch::nn::Module& module) {
-    for (const auto& item : module.named_parameters()) result.emplace_back(prefix + item.key(), item.value());
-    for (const auto& item : module.named_buffers()) result.emplace_back(prefix + item.key(), item.value());
-  };
-  for (std::size_t m = 0; m < encoders_.size(); ++m) add("encoder." + names_[m] + ".", *encoders_[m].object);
-  add("fusion.", *fusion_.object);
-  return result;
-}
-
 Batch FusedNetwork::masked(const Batch& batch, const torch::Tensor& present) const {
   Batch result = batch;
   for (std::size_t m = 0; m < encoders_.size(); ++m) {
@@ -245,26 +270,6 @@ Batch FusedNetwork::masked(const Batch& batch, const torch::Tensor& present) con
     result.inputs[m] = at::where(keep.view(shape), input, encoders_[m].object->absent(input));
   }
   return result;
-}
-
-bool channels_last(const torch::Tensor& weight) { return weight.dim() == 4; }
-
-torch::Tensor channels_last_input(const torch::Tensor& input) {
-  if (input.dim() != 4 || !input.is_cpu()) return input;
-  if (input.size(1) != 1) return input.contiguous(at::MemoryFormat::ChannelsLast);
-  // The strides of a single channel are ambiguous, and LibTorch would take them for channels-first: said outright,
-  // at no cost.
-  return input.squeeze(1).unsqueeze(3).permute({0, 3, 1, 2});
-}
-
-void FusedNetwork::place(const torch::Device& device) {
-  for (auto& encoder : encoders_) encoder.object->to(device);
-  fusion_.object->to(device);
-  if (!device.is_cpu()) return;
-  for (const auto& of : roles_) {
-    torch::Tensor parameter = of.parameter;
-    if (channels_last(parameter)) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
-  }
 }
 
 }  // namespace poise

@@ -8,6 +8,7 @@
 
 #include "poise/encoder.h"
 #include "poise/fusion.h"
+#include "poise/intermediate.h"
 #include "poise/network.h"
 #include "training/plugin_call.h"
 
@@ -24,7 +25,8 @@ struct PassCounts {
 /// The network of a run. Shares work between the subsets of a batch: one evaluation pass per encoder serves all
 /// partial subsets, none where the encoder's modes agree, and an absent modality costs one row where the
 /// encoder says that it is constant. The full set is encoded and fused in calls of its own, since another batch
-/// size could change its bits.
+/// size could change its bits. Where the fusion acts inside the encoders nothing can be shared, and the partial
+/// subsets are one stacked batch.
 class FusedNetwork final : public Network {
  public:
   /// Builds the plugins; the default generator must be seeded. `modalities` in the encoders' order.
@@ -32,7 +34,8 @@ class FusedNetwork final : public Network {
                Loaded<Fusion> fusion, const Task& task);
 
   [[nodiscard]] int modalities() const override { return static_cast<int>(encoders_.size()); }
-  [[nodiscard]] std::int64_t outputs() const override { return outputs_; }
+  [[nodiscard]] std::int64_t outputs() const override { return task_.outputs; }
+  [[nodiscard]] const Task& task() const { return task_; }
   [[nodiscard]] const std::string& modality_name(int modality) const override;
   [[nodiscard]] std::int64_t width(int modality) const override;
   [[nodiscard]] bool additive() const override;
@@ -70,35 +73,38 @@ class FusedNetwork final : public Network {
   /// What one batch has cost so far, kept until the step ends.
   struct Pass {
     const void* batch = nullptr;           ///< identity of the batch's targets
-    std::vector<torch::Tensor> features;   ///< of the training (or evaluation) pass
+    std::vector<torch::Tensor> features;   ///< of the training (or evaluation) pass, as the fusion takes them
+    std::vector<torch::Tensor> pooled;     ///< the same, tokens pooled
     FusionOutput output;                   ///< of the full set
     std::vector<torch::Tensor> evaluated;  ///< features in evaluation mode
-    std::vector<torch::Tensor> absent;     ///< features of the absent input, [B, d] (expanded)
+    std::vector<torch::Tensor> absent;     ///< features of the absent input, expanded to B rows
     std::vector<torch::Tensor> shares;
   };
 
   Pass& pass_of(const Batch& batch);
   FusionOutput& fused(const Batch& batch);
   torch::Tensor encoded(const Batch& batch, int modality, const torch::Tensor& input, bool evaluate);
+  const std::vector<torch::Tensor>& features(const Batch& batch);
+  /// Through all encoders at once, by a fusion that acts inside them.
+  std::vector<torch::Tensor> encoded_together(const std::vector<torch::Tensor>& inputs, std::int64_t batches);
+  /// What the fusion is told of its features' lengths, `times` after each other.
+  std::vector<torch::Tensor> token_lengths(const Batch& batch, std::int64_t times) const;
   const torch::Tensor& evaluated(const Batch& batch, int modality);
   const torch::Tensor& absent(const Batch& batch, int modality);
+  std::vector<torch::Tensor> partial_features(const Batch& batch, const std::vector<Subset>& subsets);
   torch::Tensor partial_logits(const Batch& batch, const std::vector<Subset>& subsets);
 
   std::vector<std::string> names_;
   std::vector<Loaded<Encoder>> encoders_;
   Loaded<Fusion> fusion_;
-  std::int64_t outputs_;
+  bool takes_tokens_;
+  IntermediateFusion* intermediate_;    ///< the fusion, where it acts inside the encoders
+  std::vector<StagedEncoder*> staged_;  ///< the encoders, for it
+  Task task_;
   std::vector<RoleOf> roles_;  ///< every parameter once, in order
   bool training_ = true;
   Pass pass_;
   PassCounts counts_;
 };
-
-/// Whether a convolution's weight is laid out channels-last on the CPU: a fixed rule on its shape, so that a
-/// resumed run computes the same bits.
-bool channels_last(const torch::Tensor& weight);
-
-/// An input of images `[B, C, H, W]` on the CPU, laid out channels-last; any other as it is.
-torch::Tensor channels_last_input(const torch::Tensor& input);
 
 }  // namespace poise

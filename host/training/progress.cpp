@@ -62,10 +62,11 @@ void Progress::step(double fraction) {
 }
 
 void Progress::epoch(const EpochReport& report) {
-  last_ = fmt::format("epoch {}/{}  loss {:.3f}  validation {:.1f} %", report.epoch, report.epochs,
-                      report.train_loss, 100 * report.validation_accuracy);
-  for (const auto& [modality, accuracy] : report.modality_accuracy) {
-    last_ += fmt::format("  {} {:.1f} %", modality, 100 * accuracy);
+  const auto& [metric, value] = report.validation;
+  last_ = fmt::format("epoch {}/{}  loss {:.3f}  validation {}{:.1f} %", report.epoch, report.epochs,
+                      report.train_loss, metric == "accuracy" ? "" : metric + " ", 100 * value);
+  for (const auto& [modality, score] : report.modalities) {
+    last_ += fmt::format("  {} {:.1f} %", modality, 100 * score);
   }
   last_ += fmt::format("  {:.0f} samples/s", report.samples_per_second);
   log_->info(last_);

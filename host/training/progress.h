@@ -15,8 +15,8 @@ struct EpochReport {
   std::int64_t epoch = 0;  ///< from 1
   std::int64_t epochs = 0;
   double train_loss = 0;
-  double validation_accuracy = 0;
-  std::vector<std::pair<std::string, double>> modality_accuracy;  ///< of the masked logits, validation
+  std::pair<std::string, double> validation;               ///< the main metric and its name
+  std::vector<std::pair<std::string, double>> modalities;  ///< the same of the masked logits
   double samples_per_second = 0;
 };
 

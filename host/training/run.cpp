@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "poise/error.h"
+#include "poise/intermediate.h"
 #include "training/run_loop.h"
 
 namespace poise {
@@ -10,6 +11,16 @@ namespace {
 
 std::atomic<bool> stop_asked = false;
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
+
+void check_stages(const RunPlugins& plugins) {
+  if (dynamic_cast<const IntermediateFusion*>(plugins.fusion.object.get()) == nullptr) return;
+  for (const auto& encoder : plugins.encoders) {
+    if (dynamic_cast<const StagedEncoder*>(encoder.object.get()) != nullptr) continue;
+    throw Error("fusion " + plugins.fusion.name.name + " acts between the stages of encoders, and encoder " +
+                    encoder.name.name + " has none: choose one that runs in stages.",
+                Fault::usage);
+  }
+}
 
 }  // namespace
 
@@ -28,6 +39,7 @@ void check_requirements(const RunPlugins& plugins) {
         "a run needs 1 to " + std::to_string(max_modalities) + " modalities, not " + std::to_string(k) + ".",
         Fault::usage);
   }
+  check_stages(plugins);
   const auto needs = plugins.modulation.call([&](const Modulation& m) { return m.requirements(k); });
   if (k < needs.min_modalities || k > needs.max_modalities) {
     const std::string wanted = needs.min_modalities == needs.max_modalities
@@ -38,11 +50,10 @@ void check_requirements(const RunPlugins& plugins) {
                 Fault::usage);
   }
   if (needs.additive_fusion && !plugins.fusion.object->additive()) {
-    throw Error(who +
-                    " needs an additive fusion (logits that are a sum of one share per modality, such as "
-                    "concat), and fusion " +
-                    plugins.fusion.name.name + " is not additive.",
-                Fault::usage);
+    throw Error(
+        who + " needs an additive fusion (logits that are a sum of one share per modality), and fusion " +
+            plugins.fusion.name.name + " is not additive.",
+        Fault::usage);
   }
 }
 

@@ -207,15 +207,14 @@ class Run {
     EpochReport report{position.epoch + 1,
                        request_.train.epochs,
                        records.mean(train_loss_record).at(0),
-                       validation.accuracy,
+                       validation.metrics.front(),
                        {},
                        static_cast<double>(epoch_samples_) / trained};
-    for (std::size_t m = 0; m < validation.modality_accuracy.size(); ++m) {
-      report.modality_accuracy.emplace_back(network_->modality_name(static_cast<int>(m)),
-                                            validation.modality_accuracy[m]);
+    for (std::size_t m = 0; m < validation.modality.size(); ++m) {
+      report.modalities.emplace_back(network_->modality_name(static_cast<int>(m)), validation.modality[m]);
     }
     state_->metrics.push_back(metrics_line(*network_, *trainer_, validation, now() - epoch_started_));
-    state_->keep_best(validation.accuracy, validation.loss, as_json(*network_, validation));
+    state_->keep_best(validation.main(), validation.loss, as_json(*network_, validation));
     records.clear();
     position.epoch += 1;
     position.passes = position.pass = position.batch = 0;
@@ -243,6 +242,7 @@ class Run {
     for (const auto& parameter : network_->parameters()) parameters += parameter.numel();
 
     nlohmann::ordered_json result(request_.identity);
+    result["metric"] = main_metric(network_->task());
     result["parameters"] = parameters;
     result["epochs"] = request_.train.epochs;
     result["best_epoch"] = state_->best_epoch;

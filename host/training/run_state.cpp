@@ -46,7 +46,7 @@ Checkpoint RunState::checkpoint() {
                         {"updates", trainer_.host_optimizer().updates()},
                         {"best",
                          {{"epoch", best_epoch},
-                          {"accuracy", best_accuracy_},
+                          {"score", best_score_},
                           {"loss", best_loss_},
                           {"validation", best_validation}}},
                         {"metrics", metrics},
@@ -89,7 +89,7 @@ void RunState::restore_scalars(const Checkpoint& checkpoint) {
   position.at(4).get_to(p.step);
   const auto& best = s.at("best");
   best.at("epoch").get_to(best_epoch);
-  best.at("accuracy").get_to(best_accuracy_);
+  best.at("score").get_to(best_score_);
   best.at("loss").get_to(best_loss_);
   best_validation = best.at("validation");
   s.at("metrics").get_to(metrics);
@@ -127,12 +127,11 @@ void RunState::restore_tensors(const Checkpoint& checkpoint) {
   }
 }
 
-void RunState::keep_best(double accuracy, double loss, const nlohmann::json& validation) {
-  const bool better =
-      best_epoch == 0 || accuracy > best_accuracy_ || (accuracy == best_accuracy_ && loss < best_loss_);
+void RunState::keep_best(double score, double loss, const nlohmann::json& validation) {
+  const bool better = best_epoch == 0 || score > best_score_ || (score == best_score_ && loss < best_loss_);
   if (!better) return;
   best_epoch = trainer_.position.epoch + 1;
-  best_accuracy_ = accuracy;
+  best_score_ = score;
   best_loss_ = loss;
   best_validation = validation;
   TensorFile file;

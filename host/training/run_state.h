@@ -23,8 +23,8 @@ class RunState {
   void restore_scalars(const Checkpoint& checkpoint);
   void restore_tensors(const Checkpoint& checkpoint);
 
-  /// Keeps the weights as weights.safetensors if this epoch is the best so far: by accuracy, ties by loss.
-  void keep_best(double accuracy, double loss, const nlohmann::json& validation);
+  /// Keeps the weights as weights.safetensors if this epoch is the best so far: by the main metric, ties by loss.
+  void keep_best(double score, double loss, const nlohmann::json& validation);
   /// The best epoch's weights into the network.
   void load_best();
   /// metrics.jsonl, and the same for TensorBoard, as a whole, so that a resumed run's is an uninterrupted one's.
@@ -45,7 +45,7 @@ class RunState {
   HostTrainer& trainer_;
   const Loaded<Modulation>& modulation_;
   const RunRequest& request_;
-  double best_accuracy_ = 0;
+  double best_score_ = 0;
   double best_loss_ = 0;
   double started_;
   double earlier_seconds_ = 0;  ///< total_seconds() of the earlier processes

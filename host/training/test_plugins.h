@@ -71,7 +71,8 @@ class Join : public Fusion {
     head_ = register_module("head", torch::nn::Linear(4 * static_cast<int>(spec.widths.size()), 2));
     set_role(head_->weight, Role::head);
   }
-  FusionOutput forward(const std::vector<torch::Tensor>& features) override {
+  FusionOutput forward(const std::vector<torch::Tensor>& features,
+                       const std::vector<torch::Tensor>& /*lengths*/) override {
     const auto feature = at::cat(features, 1);
     return {head_(feature), feature};
   }

@@ -40,7 +40,7 @@ std::string culprit(const FusedNetwork& network, const Batch& batch) {
 HostTrainer::HostTrainer(FusedNetwork& network, Loaded<Modulation> modulation, const TrainSettings& settings)
     : network_(network),
       modulation_(std::move(modulation)),
-      objective_(classification_objective()),
+      objective_(make_objective(network.task())),
       epochs_(settings.epochs),
       optimizer_(settings, network.parameters(),
                  [this](std::int64_t step) { not_finite("a gradient is not finite", step); }) {}
@@ -66,10 +66,10 @@ void HostTrainer::train_step(const Batch& batch) {
   network_.begin_step();
   batch_ = &batch;
   modulation_.call([&](Modulation& modulation) { modulation.step(batch, *this); });
-  if (const auto& logits = network_.training_logits(); logits.defined()) {
-    const auto correct = objective_->correct(logits.detach(), batch.targets).sum();
-    records_.add(train_accuracy_record, correct / static_cast<double>(batch.size()),
-                 static_cast<double>(batch.size()));
+  const auto& logits = network_.training_logits();
+  if (logits.defined() && network_.task().kind != TaskKind::regression) {
+    const auto correct = objective_->correct(logits.detach(), batch.targets);
+    records_.add(train_accuracy_record, correct.to(at::kFloat).mean(), static_cast<double>(batch.size()));
   }
   batch_ = nullptr;
   network_.forget();
