@@ -58,7 +58,8 @@ endfunction()
 
 function(poise_add_test name)
   add_executable(${name} ${ARGN})
-  target_link_libraries(${name} PRIVATE poise::sdk poise::testing GTest::gmock GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE poise::sdk poise::testing poise::conformance GTest::gmock
+                                        GTest::gtest_main)
   if(POISE_ORACLES)
     target_compile_definitions(${name} PRIVATE POISE_ORACLES="${POISE_ORACLES}")
   endif()
