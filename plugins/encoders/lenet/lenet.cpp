@@ -7,6 +7,7 @@
 //
 // conv_1 is 5x5, the others 3x3. Of an image whose shorter side is 64 or more, conv_1 has stride 2; all else has
 // stride 1. n is such that the shorter side of x_n is 4 to 7. Weights start as N(0, 1/fan_in), biases as 0.
+// Stage i gives x_i.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -18,6 +19,7 @@
 
 #include "poise/encoder.h"
 #include "poise/error.h"
+#include "poise/intermediate.h"
 #include "poise/plugin.h"
 
 namespace {
@@ -35,7 +37,7 @@ void initialise(Layer& layer) {
   layer->bias.zero_();
 }
 
-class LeNet : public poise::Encoder {
+class LeNet : public poise::Encoder, public poise::StagedEncoder {
  public:
   explicit LeNet(poise::Config& config)
       : width_(config.integer("width", 64, {.min = 1, .max = 65536}, "columns of the features")),
@@ -45,7 +47,7 @@ class LeNet : public poise::Encoder {
 
   void build(const poise::Modality& modality) override {
     const auto& shape = modality.shape;
-    if (shape.size() != 3 || std::min(shape[1], shape[2]) < smallest_side) {
+    if (modality.is_sequence || shape.size() != 3 || std::min(shape[1], shape[2]) < smallest_side) {
       throw poise::Error("lenet reads images [C, H, W] of at least 16x16, and modality '" + modality.name +
                              "' is not one: choose another encoder for it",
                          poise::Fault::usage);
@@ -74,10 +76,22 @@ class LeNet : public poise::Encoder {
 
   torch::Tensor forward(const torch::Tensor& input, const torch::Tensor& /*lengths*/) override {
     auto x = input;
-    // The maximum commutes with ReLU, which then has a quarter of the work.
-    for (auto& convolution : convolutions_) x = torch::max_pool2d(convolution(x), 2).relu_();
-    return linear_(x.flatten(1)).relu_();
+    for (std::size_t i = 0; i < convolutions_.size(); ++i) x = stage(i, x);
+    return pool(x);
   }
+
+  [[nodiscard]] std::vector<std::int64_t> stage_channels() const override {
+    std::vector<std::int64_t> channels;
+    for (const auto& convolution : convolutions_) channels.push_back(convolution->weight.size(0));
+    return channels;
+  }
+
+  torch::Tensor stage(std::size_t index, const torch::Tensor& x) override {
+    // The maximum commutes with ReLU, which then has a quarter of the work.
+    return torch::max_pool2d(convolutions_[index](x), 2).relu_();
+  }
+
+  torch::Tensor pool(const torch::Tensor& x) override { return linear_(x.flatten(1)).relu_(); }
 
   [[nodiscard]] bool modes_agree() const override { return true; }
   [[nodiscard]] bool constant_when_absent() const override { return true; }

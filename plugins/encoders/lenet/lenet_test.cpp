@@ -1,3 +1,4 @@
+#include "poise/conformance_test.h"
 #include "poise/testing_encoder.h"
 
 namespace {
@@ -15,6 +16,7 @@ TEST_P(LeNetOnImages, HasItsWidthAndAGradientForEveryParameter) {
 TEST_P(LeNetOnImages, EncodesRowsIndependently) { expect_independent_rows(options, GetParam()); }
 TEST_P(LeNetOnImages, ComputesTheSameInBothModes) { expect_modes(options, GetParam(), true); }
 TEST_P(LeNetOnImages, IsConstantWhenAbsent) { expect_constant_when_absent(options, GetParam()); }
+TEST_P(LeNetOnImages, RunsInStages) { expect_stages(options, GetParam()); }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, LeNetOnImages,
                          ::testing::Values(Shape{1, 28, 28}, Shape{1, 112, 112}, Shape{3, 33, 60},
@@ -49,7 +51,7 @@ TEST(LeNet, ComputesItsFormula) {
   for (const auto& [side, stride] : {std::pair{28, 1}, std::pair{112, 2}}) {
     const auto encoder = trained("", {1, side, side});
     const auto parameters = encoder->parameters();
-    const auto input = images({1, side, side}, 3);
+    const auto input = samples({1, side, side}, 3);
     auto x = input;
     std::size_t i = 0;
     for (; i + 2 < parameters.size(); i += 2) {
@@ -108,9 +110,12 @@ TEST(LeNet, RefusesWhatItCannotUse) {
   expect_refused<poise::Encoder>("width = 0", "width is 0");
   expect_refused<poise::Encoder>("channels = 0", "channels is 0");
   expect_refused<poise::Encoder>("channels = 2.5", "channels must be a whole number");
-  for (const Shape& shape : {Shape{28, 28}, Shape{1, 15, 28}}) {
+  const poise::Modality flat = {.name = "sound", .shape = {28, 28}};
+  const poise::Modality small = {.name = "sound", .shape = {1, 15, 28}};
+  const poise::Modality sequence = {.name = "sound", .shape = {9, 28, 28}, .is_sequence = true};
+  for (const auto& modality : {flat, small, sequence}) {
     try {
-      make<poise::Encoder>()->build({.name = "sound", .shape = shape});
+      make<poise::Encoder>()->build(modality);
       FAIL() << "accepted";
     } catch (const poise::Error& error) {
       EXPECT_EQ(error.fault(), poise::Fault::usage);
@@ -122,3 +127,5 @@ TEST(LeNet, RefusesWhatItCannotUse) {
 }
 
 }  // namespace
+
+POISE_CONFORMANCE(options);

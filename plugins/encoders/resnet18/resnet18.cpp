@@ -3,11 +3,12 @@
 //
 //   x = max_pool_3x3/2(relu(BN(conv_7x7/2(input))))                 64 channels
 //   x = relu(BN(conv_3x3(relu(BN(conv_3x3/s(x))))) + shortcut(x))   twice per stage; 64, 128, 256, 512 channels
-//   feature = mean of x over its map                                512
+//   feature = mean of x over its map and its frames                 512
 //
 // s is 2 in the first block of stages 2 to 4, else 1; the shortcut is BN(conv_1x1/s(x)) where the shape changes,
 // else x. No convolution has a bias. Convolutions start by kaiming_normal over their fan out, BatchNorm with
-// weights N(1, 0.02) and biases 0.
+// weights N(1, 0.02) and biases 0. The T frames of a sample [C, T, H, W] go through as images of one batch.
+#include <array>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,12 @@
 
 #include "poise/encoder.h"
 #include "poise/error.h"
+#include "poise/intermediate.h"
 #include "poise/plugin.h"
 
 namespace {
+
+constexpr std::array<std::int64_t, 4> stages = {64, 128, 256, 512};  // channels
 
 /// A convolution that keeps or halves the size, and its BatchNorm.
 class ConvolutionImpl : public torch::nn::Module {
@@ -63,22 +67,25 @@ class BlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Block);
 
-class ResNet18 : public poise::Encoder {
+class ResNet18 : public poise::Encoder, public poise::StagedEncoder {
  public:
   explicit ResNet18(poise::Config& /*config*/) {}
 
   void build(const poise::Modality& modality) override {
     const auto& shape = modality.shape;
-    if (shape.size() != 3 || (shape[0] != 1 && shape[0] != 3)) {
-      throw poise::Error("resnet18 reads images [C, H, W] of 1 or 3 channels, and modality '" +
-                             modality.name + "' is not one: choose another encoder for it",
-                         poise::Fault::usage);
+    if (modality.is_sequence || (shape.size() != 3 && shape.size() != 4) || shape[0] < 1 || shape[0] > 3) {
+      throw poise::Error(
+          "resnet18 reads images [C, H, W] and videos [C, T, H, W] of 1 to 3 channels, and modality '" +
+              modality.name + "' is " +
+              (modality.is_sequence ? "a sequence, whose lengths it would ignore" : "neither") +
+              ": choose another encoder for it",
+          poise::Fault::usage);
     }
     stem_ = register_module("stem", Convolution(shape[0], 64, 7, 2));
     std::int64_t in = 64;
-    for (const std::int64_t out : {64, 128, 256, 512}) {
+    for (const std::int64_t out : stages) {
       for (const bool is_first : {true, false}) {
-        const std::int64_t stride = is_first && out != 64 ? 2 : 1;
+        const std::int64_t stride = is_first && out != stages.front() ? 2 : 1;
         blocks_.emplace_back(
             register_module("block" + std::to_string(blocks_.size() + 1), Block(in, out, stride)));
         in = out;
@@ -86,12 +93,28 @@ class ResNet18 : public poise::Encoder {
     }
   }
 
-  [[nodiscard]] std::int64_t width() const override { return 512; }
+  [[nodiscard]] std::int64_t width() const override { return stages.back(); }
 
   torch::Tensor forward(const torch::Tensor& input, const torch::Tensor& /*lengths*/) override {
-    auto x = torch::max_pool2d(stem_(input).relu_(), 3, 2, 1);
-    for (auto& block : blocks_) x = block(x);
-    return x.mean({2, 3});
+    auto x = input;
+    for (std::size_t i = 0; i < stages.size(); ++i) x = stage(i, x);
+    return pool(x);
+  }
+
+  [[nodiscard]] std::vector<std::int64_t> stage_channels() const override {
+    return {stages.begin(), stages.end()};
+  }
+
+  torch::Tensor stage(std::size_t index, const torch::Tensor& x) override {
+    const bool is_video = x.dim() == 5;
+    auto y = is_video ? x.transpose(1, 2).flatten(0, 1) : x;  // [B, C, T, H, W] to [B T, C, H, W]
+    if (index == 0) y = torch::max_pool2d(stem_(y).relu_(), 3, 2, 1);
+    y = blocks_[2 * index + 1](blocks_[2 * index](y));
+    return is_video ? y.unflatten(0, {x.size(0), x.size(2)}).transpose(1, 2) : y;
+  }
+
+  torch::Tensor pool(const torch::Tensor& x) override {
+    return x.dim() == 5 ? x.mean({2, 3, 4}) : x.mean({2, 3});
   }
 
   [[nodiscard]] bool constant_when_absent() const override { return true; }
@@ -103,4 +126,4 @@ class ResNet18 : public poise::Encoder {
 
 }  // namespace
 
-POISE_ENCODER(ResNet18, "resnet18", "ResNet18 for images of 1 or 3 channels, 512 features");
+POISE_ENCODER(ResNet18, "resnet18", "ResNet18 for images and videos of 1 to 3 channels, 512 features");

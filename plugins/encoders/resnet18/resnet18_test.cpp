@@ -1,3 +1,6 @@
+#include <torch/nn/modules/linear.h>
+
+#include "poise/conformance_test.h"
 #include "poise/testing_encoder.h"
 
 namespace {
@@ -20,12 +23,44 @@ TEST_P(ResNet18OnImages, HasItsWidthAndAGradientForEveryParameter) {
 TEST_P(ResNet18OnImages, EncodesRowsIndependently) { expect_independent_rows("", GetParam()); }
 TEST_P(ResNet18OnImages, SaysThatItsModesDiffer) { expect_modes("", GetParam(), false); }
 TEST_P(ResNet18OnImages, IsConstantWhenAbsent) { expect_constant_when_absent("", GetParam()); }
+TEST_P(ResNet18OnImages, RunsInStages) { expect_stages("", GetParam()); }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, ResNet18OnImages, ::testing::Values(Shape{1, 28, 28}, Shape{3, 41, 30}));
+// Images, and videos of 3 frames.
+INSTANTIATE_TEST_SUITE_P(Shapes, ResNet18OnImages,
+                         ::testing::Values(Shape{1, 28, 28}, Shape{3, 41, 30}, Shape{2, 3, 33, 20}));
 
 TEST(ResNet18, HasThePublishedNumberOfParameters) {
-  EXPECT_EQ(count_parameters(*encoder_of({1, 112, 112})), 11170240);
-  EXPECT_EQ(count_parameters(*encoder_of({3, 224, 224})), 11176512);
+  const auto image = count_parameters(*encoder_of({1, 28, 28}));
+  const auto audio = count_parameters(*encoder_of({1, 112, 112}));
+  const auto video = count_parameters(*encoder_of({3, 1, 224, 224}));
+  EXPECT_EQ(image, 11170240);
+  EXPECT_EQ(video, 11176512);
+  EXPECT_EQ(audio + image + count_parameters(*torch::nn::Linear(1024, 10)), 22350730);  // AV-MNIST, late
+  EXPECT_EQ(audio + video + count_parameters(*torch::nn::Linear(1024, 6)), 22352902);   // CREMA-D, late
+}
+
+TEST(ResNet18, StagesEndAsPublished) {
+  const auto encoder = encoder_of({3, 28, 28});
+  const auto* staged = dynamic_cast<const poise::StagedEncoder*>(encoder.get());
+  ASSERT_NE(staged, nullptr);
+  EXPECT_EQ(staged->stage_channels(), (Shape{64, 128, 256, 512}));
+}
+
+/// Frame by frame in one batch of images, and the mean over each video's frames.
+TEST(ResNet18, AveragesOverFrames) {
+  const torch::NoGradGuard no_grad;
+  const auto encoder = trained("", {3, 4, 32, 24});
+  encoder->to(torch::kFloat64);
+  const auto video = samples({3, 4, 32, 24}, 5).to(torch::kFloat64);
+  std::vector<torch::Tensor> frames;
+  for (std::int64_t b = 0; b < 5; ++b) {
+    for (std::int64_t t = 0; t < 4; ++t) frames.push_back(video[b].select(1, t));
+  }
+  for (const bool is_training : {true, false}) {
+    encoder->train(is_training);
+    const auto expected = encoder->forward(torch::stack(frames), {}).view({5, 4, 512}).mean(1);
+    EXPECT_LT(difference(encoder->forward(video, {}), expected), 1e-12) << is_training;
+  }
 }
 
 /// The published table, layer by layer, on parameters and buffers taken in the order of their registration.
@@ -74,7 +109,7 @@ TEST(ResNet18, ComputesThePublishedTable) {
   const torch::NoGradGuard no_grad;
   const auto encoder = trained("", {1, 112, 112});
   encoder->to(torch::kFloat64);
-  const auto input = images({1, 112, 112}, 3).to(torch::kFloat64);
+  const auto input = samples({1, 112, 112}, 3).to(torch::kFloat64);
   for (const bool is_training : {true, false}) {
     Reference reference(*encoder);
     const auto expected = reference.features(input, is_training);
@@ -109,17 +144,25 @@ TEST(ResNet18, StartsAsPublished) {
 
 TEST(ResNet18, RefusesWhatItCannotUse) {
   expect_refused<poise::Encoder>("width = 512", "width");
-  for (const Shape& shape : {Shape{2, 28, 28}, Shape{28, 28}}) {
+  const std::string reads =
+      "resnet18 reads images [C, H, W] and videos [C, T, H, W] of 1 to 3 channels, and modality ";
+  const std::string other = ": choose another encoder for it";
+  const std::string neither = reads + "'clip' is neither" + other;
+  const std::string sequence = reads + "'clip' is a sequence, whose lengths it would ignore" + other;
+  const auto refusal = [](const poise::Modality& modality) -> std::string {
     try {
-      encoder_of(shape);
-      FAIL() << "accepted";
+      make<poise::Encoder>()->build(modality);
     } catch (const poise::Error& error) {
       EXPECT_EQ(error.fault(), poise::Fault::usage);
-      EXPECT_EQ(std::string(error.what()),
-                "resnet18 reads images [C, H, W] of 1 or 3 channels, and modality "
-                "'image' is not one: choose another encoder for it");
+      return error.what();
     }
-  }
+    return "accepted";
+  };
+  EXPECT_EQ(refusal({.name = "clip", .shape = {4, 28, 28}}), neither);
+  EXPECT_EQ(refusal({.name = "clip", .shape = {28, 28}}), neither);
+  EXPECT_EQ(refusal({.name = "clip", .shape = {3, 28, 28}, .is_sequence = true}), sequence);
 }
 
 }  // namespace
+
+POISE_CONFORMANCE("");
