@@ -34,7 +34,8 @@ class Concat : public poise::Fusion {
     set_role(bias_, poise::Role::head);
   }
 
-  poise::FusionOutput forward(const std::vector<torch::Tensor>& features) override {
+  poise::FusionOutput forward(const std::vector<torch::Tensor>& features,
+                              const std::vector<torch::Tensor>& /*lengths*/) override {
     auto logits = bias_;
     for (std::size_t m = 0; m < weights_.size(); ++m) logits = logits.addmm(features[m], weights_[m].t());
     return {.logits = logits, .feature = torch::cat(features, 1)};

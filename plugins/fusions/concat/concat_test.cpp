@@ -1,5 +1,6 @@
 #include <torch/nn/modules/linear.h>
 
+#include "poise/conformance_test.h"
 #include "poise/fusion.h"
 #include "poise/testing.h"
 
@@ -8,8 +9,10 @@ namespace {
 using namespace poise::testing;
 
 poise::FusionSpec three() {
-  return {
-      .modalities = {"audio", "image", "text"}, .widths = {5, 3, 7}, .task = {.outputs = 4, .labels = {}}};
+  return {.modalities = {"audio", "image", "text"},
+          .widths = {5, 3, 7},
+          .stage_channels = {},
+          .task = {.outputs = 4, .labels = {}}};
 }
 
 std::shared_ptr<poise::Fusion> fusion_of(const poise::FusionSpec& spec) {
@@ -49,7 +52,7 @@ TEST(Concat, EqualsLinearOnTheConcatenation) {
     for (auto& feature : features) feature.requires_grad_();
     const auto whole = torch::cat(features, 1).detach().requires_grad_();
 
-    const auto output = fusion->forward(features);
+    const auto output = fusion->forward(features, {});
     const auto expected = linear(whole);
     EXPECT_LT(difference(output.logits, expected), tolerance);
     EXPECT_TRUE(same_bits(output.feature, whole));
@@ -75,7 +78,7 @@ TEST(Concat, HasSharesThatSumToTheLogits) {
   const auto features = features_of(three(), torch::kFloat64);
   auto sum = torch::zeros({6, 4}, torch::kFloat64);
   for (int m = 0; m < 3; ++m) sum += fusion->share(m, features[static_cast<std::size_t>(m)]);
-  EXPECT_LT(difference(sum, fusion->forward(features).logits), 1e-12);
+  EXPECT_LT(difference(sum, fusion->forward(features, {}).logits), 1e-12);
 }
 
 TEST(Concat, HasSharesWithTheirOwnParameters) {
@@ -106,19 +109,20 @@ TEST(Concat, ComputesTheSameInBothModesAndForOneRow) {
   const auto fusion = fusion_of(three());
   EXPECT_TRUE(fusion->modes_agree());
   const auto features = features_of(three(), torch::kFloat32);
-  const auto training = fusion->forward(features).logits;
+  const auto training = fusion->forward(features, {}).logits;
   fusion->eval();
-  EXPECT_TRUE(same_bits(fusion->forward(features).logits, training));
+  EXPECT_TRUE(same_bits(fusion->forward(features, {}).logits, training));
   std::vector<torch::Tensor> row;
   row.reserve(features.size());
   for (const auto& feature : features) row.push_back(feature.narrow(0, 4, 1));
-  EXPECT_LT(difference(fusion->forward(row).logits, training.narrow(0, 4, 1)), 1e-6);
+  EXPECT_LT(difference(fusion->forward(row, {}).logits, training.narrow(0, 4, 1)), 1e-6);
 }
 
 TEST(Concat, TakesOneModality) {
-  const auto fusion = fusion_of({.modalities = {"audio"}, .widths = {5}, .task = three().task});
+  const auto fusion =
+      fusion_of({.modalities = {"audio"}, .widths = {5}, .stage_channels = {}, .task = three().task});
   const auto feature = torch::randn({6, 5});
-  EXPECT_TRUE(same_bits(fusion->forward({feature}).logits, fusion->share(0, feature)));
+  EXPECT_TRUE(same_bits(fusion->forward({feature}, {}).logits, fusion->share(0, feature)));
 }
 
 TEST(Concat, HasTheHeadOfThePapersNetworks) {
@@ -127,6 +131,7 @@ TEST(Concat, HasTheHeadOfThePapersNetworks) {
   const auto head = [](std::int64_t classes) {
     return count_parameters(*fusion_of({.modalities = {"audio", "image"},
                                         .widths = {512, 512},
+                                        .stage_channels = {},
                                         .task = {.outputs = classes, .labels = {}}}));
   };
   EXPECT_EQ(head(10), 22350730 - 2 * 11170240);
@@ -136,3 +141,5 @@ TEST(Concat, HasTheHeadOfThePapersNetworks) {
 TEST(Concat, RefusesOptions) { expect_refused<poise::Fusion>("hidden = 2", "hidden"); }
 
 }  // namespace
+
+POISE_CONFORMANCE("");

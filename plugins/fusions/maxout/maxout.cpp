@@ -57,7 +57,8 @@ class Maxout : public poise::Fusion {
     set_role(head_->bias, poise::Role::head);
   }
 
-  poise::FusionOutput forward(const std::vector<torch::Tensor>& features) override {
+  poise::FusionOutput forward(const std::vector<torch::Tensor>& features,
+                              const std::vector<torch::Tensor>& /*lengths*/) override {
     const auto feature = second_(first_(norm_(torch::cat(features, 1))));
     return {.logits = head_(feature), .feature = feature};
   }

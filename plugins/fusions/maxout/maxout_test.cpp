@@ -1,3 +1,4 @@
+#include "poise/conformance_test.h"
 #include "poise/error.h"
 #include "poise/fusion.h"
 #include "poise/testing.h"
@@ -8,7 +9,10 @@ using namespace poise::testing;
 
 constexpr const char* small = "hidden = 6\nfeatures = 5";
 poise::FusionSpec two() {
-  return {.modalities = {"audio", "image"}, .widths = {3, 4}, .task = {.outputs = 2, .labels = {}}};
+  return {.modalities = {"audio", "image"},
+          .widths = {3, 4},
+          .stage_channels = {},
+          .task = {.outputs = 2, .labels = {}}};
 }
 
 std::shared_ptr<poise::Fusion> fusion_of(const std::string& options, const poise::FusionSpec& spec = two()) {
@@ -23,8 +27,10 @@ std::vector<torch::Tensor> features_of(std::int64_t rows, torch::Dtype type = to
 }
 
 TEST(Maxout, HasThePublishedNumberOfParameters) {
-  const poise::FusionSpec av_mnist = {
-      .modalities = {"audio", "image"}, .widths = {512, 512}, .task = {.outputs = 10, .labels = {}}};
+  const poise::FusionSpec av_mnist = {.modalities = {"audio", "image"},
+                                      .widths = {512, 512},
+                                      .stage_channels = {},
+                                      .task = {.outputs = 10, .labels = {}}};
   // AV-MNIST early: 30,753,674, of which two ResNet18 have 11,170,240 each (resnet18_test).
   EXPECT_EQ(count_parameters(*fusion_of("", av_mnist)), 30753674 - 2 * 11170240);
   EXPECT_EQ(count_parameters(*fusion_of("", av_mnist)), 8413194);
@@ -61,7 +67,7 @@ TEST(Maxout, ComputesThePublishedFormula) {
   for (const bool is_training : {true, false}) {
     fusion->train(is_training);
     const auto [logits, feature] = reference(*fusion, features, is_training);
-    const auto output = fusion->forward(features);
+    const auto output = fusion->forward(features, {});
     EXPECT_LT(difference(output.logits, logits), 1e-10) << is_training;
     EXPECT_LT(difference(output.feature, feature), 1e-10) << is_training;
   }
@@ -71,7 +77,7 @@ TEST(Maxout, HasAGradientForEveryParameterAndEveryModality) {
   const auto fusion = fusion_of(small);
   auto features = features_of(32);
   for (auto& feature : features) feature.requires_grad_();
-  const auto output = fusion->forward(features);
+  const auto output = fusion->forward(features, {});
   EXPECT_EQ(output.logits.sizes(), (std::vector<std::int64_t>{32, 2}));
   EXPECT_EQ(output.feature.sizes(), (std::vector<std::int64_t>{32, 5}));
   (output.logits * torch::randn({32, 2})).sum().backward();
@@ -84,7 +90,7 @@ TEST(Maxout, DropsUnitsInTrainingAlone) {
   const auto fusion = fusion_of("hidden = 64\nfeatures = 512");
   const auto features = features_of(64);
   const auto dropped = [&] {
-    return (fusion->forward(features).feature == 0).to(torch::kFloat64).mean().item<double>();
+    return (fusion->forward(features, {}).feature == 0).to(torch::kFloat64).mean().item<double>();
   };
   // 32768 draws estimate 0.3 within 0.0025.
   EXPECT_NEAR(dropped(), 0.3, 0.0125);
@@ -96,15 +102,15 @@ TEST(Maxout, DropsUnitsInTrainingAlone) {
 TEST(Maxout, EvaluatesRowsIndependentlyAndOneAlone) {
   const torch::NoGradGuard no_grad;
   const auto fusion = fusion_of(small);
-  fusion->forward(features_of(16));
+  fusion->forward(features_of(16), {});
   fusion->eval();
   auto features = features_of(6);
-  const auto logits = fusion->forward(features).logits;
-  EXPECT_LT(difference(fusion->forward({features[0].narrow(0, 2, 1), features[1].narrow(0, 2, 1)}).logits,
+  const auto logits = fusion->forward(features, {}).logits;
+  EXPECT_LT(difference(fusion->forward({features[0].narrow(0, 2, 1), features[1].narrow(0, 2, 1)}, {}).logits,
                        logits.narrow(0, 2, 1)),
             1e-5);
   for (auto& feature : features) feature.narrow(0, 3, 3).mul_(-5);
-  EXPECT_TRUE(same_bits(fusion->forward(features).logits.narrow(0, 0, 3), logits.narrow(0, 0, 3)));
+  EXPECT_TRUE(same_bits(fusion->forward(features, {}).logits.narrow(0, 0, 3), logits.narrow(0, 0, 3)));
 }
 
 TEST(Maxout, IsNotAdditiveAndNamesItsHead) {
@@ -129,3 +135,5 @@ TEST(Maxout, RefusesWhatItCannotUse) {
 }
 
 }  // namespace
+
+POISE_CONFORMANCE("hidden = 16\nfeatures = 12");

@@ -1,0 +1,136 @@
+#include "poise/conformance_test.h"
+#include "poise/error.h"
+#include "poise/fusion.h"
+#include "poise/testing.h"
+
+namespace {
+
+using namespace poise::testing;
+
+poise::FusionSpec two() {
+  return {.modalities = {"audio", "image"},
+          .widths = {3, 5},
+          .stage_channels = {},
+          .task = {.outputs = 4, .labels = {}}};
+}
+
+std::shared_ptr<poise::Fusion> fusion_of(const std::string& options) {
+  torch::manual_seed(2);
+  auto fusion = make<poise::Fusion>(options);
+  fusion->build(two());
+  return fusion;
+}
+
+std::vector<torch::Tensor> features_of(std::int64_t rows, torch::Dtype type = torch::kFloat32) {
+  return {torch::randn({rows, 3}, type), torch::randn({rows, 5}, type)};
+}
+
+void expect_build_refused(const std::string& options, const poise::FusionSpec& spec,
+                          const std::string& sentence) {
+  try {
+    make<poise::Fusion>(options)->build(spec);
+    ADD_FAILURE() << "accepted";
+  } catch (const poise::Error& error) {
+    EXPECT_EQ(error.fault(), poise::Fault::usage);
+    EXPECT_EQ(std::string(error.what()), sentence);
+  }
+}
+
+/// The formula with every product written out.
+std::pair<torch::Tensor, torch::Tensor> reference(const poise::Fusion& fusion, const torch::Tensor& f_a,
+                                                  const torch::Tensor& f_b) {
+  const auto p = fusion.named_parameters();
+  const auto linear = [&](const torch::Tensor& x, const std::string& name) {
+    return (x.unsqueeze(1) * p[name + ".weight"]).sum(2) + p[name + ".bias"];
+  };
+  const auto width = f_b.size(1);
+  const auto both = linear(f_a, "conditioning");
+  const auto feature = both.narrow(1, 0, width) * f_b + both.narrow(1, width, width);
+  return {linear(feature, "head"), feature};
+}
+
+TEST(Film, ComputesThePublishedFormula) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& [options, a] :
+       {std::pair{"", 0}, std::pair{"modulated_by = 'audio'", 0}, std::pair{"modulated_by = 'image'", 1}}) {
+    const auto fusion = fusion_of(options);
+    fusion->to(torch::kFloat64);
+    const auto features = features_of(6, torch::kFloat64);
+    const auto [logits, feature] =
+        a == 0 ? reference(*fusion, features[0], features[1]) : reference(*fusion, features[1], features[0]);
+    const auto output = fusion->forward(features, {});
+    EXPECT_EQ(output.feature.size(1), a == 0 ? 5 : 3) << options;
+    EXPECT_LT(difference(output.logits, logits), 1e-12) << options;
+    EXPECT_LT(difference(output.feature, feature), 1e-12) << options;
+  }
+}
+
+TEST(Film, HasAGradientForEveryParameterAndEveryModality) {
+  const auto fusion = fusion_of("");
+  auto features = features_of(6);
+  for (auto& feature : features) feature.requires_grad_();
+  const auto output = fusion->forward(features, {});
+  (output.logits * torch::randn({6, 4})).sum().backward();
+  expect_gradients(*fusion);
+  for (const auto& feature : features) EXPECT_GT(feature.grad().abs().max().item<double>(), 0);
+}
+
+TEST(Film, SaysWhatItsParametersAreFor) {
+  for (const int a : {0, 1}) {
+    const auto fusion = fusion_of(a == 0 ? "" : "modulated_by = 'image'");
+    const auto parameters = fusion->named_parameters();
+    const auto& roles = fusion->roles();
+    const std::vector<std::tuple<std::string, poise::Role, std::vector<int>>> expected = {
+        {"conditioning.weight", poise::Role::bypass, {a}},
+        {"conditioning.bias", poise::Role::bypass, {a}},
+        {"head.weight", poise::Role::head, {}},
+        {"head.bias", poise::Role::head, {}}};
+    ASSERT_EQ(roles.size(), expected.size());
+    for (std::size_t i = 0; i < roles.size(); ++i) {
+      const auto& [name, role, modalities] = expected[i];
+      EXPECT_TRUE(roles[i].parameter.is_same(parameters[name])) << name;
+      EXPECT_EQ(roles[i].role, role) << name;
+      EXPECT_EQ(roles[i].modalities, modalities) << name;
+    }
+  }
+}
+
+TEST(Film, ComputesTheSameInBothModesAndForOneRow) {
+  const torch::NoGradGuard no_grad;
+  const auto fusion = fusion_of("");
+  fusion->to(torch::kFloat64);
+  EXPECT_TRUE(fusion->modes_agree());
+  const auto features = features_of(6, torch::kFloat64);
+  const auto training = fusion->forward(features, {}).logits;
+  fusion->eval();
+  EXPECT_TRUE(same_bits(fusion->forward(features, {}).logits, training));
+  const auto row = fusion->forward({features[0].narrow(0, 4, 1), features[1].narrow(0, 4, 1)}, {}).logits;
+  EXPECT_LT(difference(row, training.narrow(0, 4, 1)), 1e-12);
+}
+
+TEST(Film, IsNotAdditive) {
+  const auto fusion = fusion_of("");
+  EXPECT_FALSE(fusion->additive());
+  EXPECT_THROW(fusion->share(0, torch::randn({2, 3})), poise::Error);
+}
+
+TEST(Film, RefusesWhatItCannotUse) {
+  expect_refused<poise::Fusion>("modulatd_by = 'audio'", "modulated_by");
+  expect_refused<poise::Fusion>("modulated_by = 1", "modulated_by must be a text");
+  expect_build_refused("modulated_by = 'sound'", two(),
+                       "film cannot be modulated by 'sound', since this run has 'audio' and 'image': set "
+                       "fusion.modulated_by to one of them");
+  auto spec = two();
+  spec.modalities.emplace_back("text");
+  spec.widths.push_back(4);
+  expect_build_refused("", spec,
+                       "film joins exactly 2 modalities, and this run has 3: choose another fusion");
+  spec.modalities = {"audio"};
+  spec.widths = {3};
+  expect_build_refused("", spec,
+                       "film joins exactly 2 modalities, and this run has 1: choose another fusion");
+}
+
+}  // namespace
+
+POISE_CONFORMANCE("");

@@ -1,0 +1,291 @@
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+
+#include "poise/conformance_test.h"
+#include "poise/error.h"
+#include "poise/fusion.h"
+#include "poise/intermediate.h"
+#include "poise/testing.h"
+
+namespace {
+
+using namespace poise::testing;
+
+/// Stages of one convolution each, then the mean over the map.
+class Tower : public torch::nn::Module, public poise::StagedEncoder {
+ public:
+  Tower(std::int64_t in, std::vector<std::int64_t> channels) : channels_(std::move(channels)) {
+    for (const auto out : channels_) {
+      convolutions_.emplace_back(
+          register_module("stage" + std::to_string(convolutions_.size()),
+                          torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1))));
+      in = out;
+    }
+  }
+  [[nodiscard]] std::vector<std::int64_t> stage_channels() const override { return channels_; }
+  torch::Tensor stage(std::size_t index, const torch::Tensor& x) override {
+    return convolutions_[index](x).tanh();
+  }
+  torch::Tensor pool(const torch::Tensor& x) override { return x.mean({2, 3}); }
+
+ private:
+  std::vector<std::int64_t> channels_;
+  std::vector<torch::nn::Conv2d> convolutions_;
+};
+
+/// Stages of one linear layer each: maps without a side.
+class Layers : public torch::nn::Module, public poise::StagedEncoder {
+ public:
+  Layers(std::int64_t in, std::vector<std::int64_t> channels) : channels_(std::move(channels)) {
+    for (const auto out : channels_) {
+      linears_.emplace_back(
+          register_module("stage" + std::to_string(linears_.size()), torch::nn::Linear(in, out)));
+      in = out;
+    }
+  }
+  [[nodiscard]] std::vector<std::int64_t> stage_channels() const override { return channels_; }
+  torch::Tensor stage(std::size_t index, const torch::Tensor& x) override {
+    return linears_[index](x).tanh();
+  }
+  torch::Tensor pool(const torch::Tensor& x) override { return x; }
+
+ private:
+  std::vector<std::int64_t> channels_;
+  std::vector<torch::nn::Linear> linears_;
+};
+
+/// Image with three stages, motion with two.
+poise::FusionSpec two() {
+  return {.modalities = {"image", "motion"},
+          .widths = {6, 5},
+          .stage_channels = {{3, 4, 6}, {7, 5}},
+          .task = {.outputs = 4, .labels = {}}};
+}
+
+struct Network {
+  std::shared_ptr<Tower> image;
+  std::shared_ptr<Layers> motion;
+  std::shared_ptr<poise::Fusion> fusion;
+
+  explicit Network(const std::string& options, torch::Dtype type = torch::kFloat64) {
+    torch::manual_seed(6);
+    image = std::make_shared<Tower>(1, two().stage_channels[0]);
+    motion = std::make_shared<Layers>(2, two().stage_channels[1]);
+    fusion = make<poise::Fusion>(options);
+    fusion->build(two());
+    image->to(type);
+    motion->to(type);
+    fusion->to(type);
+  }
+
+  [[nodiscard]] std::vector<torch::Tensor> encode(const std::vector<torch::Tensor>& inputs) const {
+    auto* intermediate = dynamic_cast<poise::IntermediateFusion*>(fusion.get());
+    return intermediate->encode({image.get(), motion.get()}, inputs);
+  }
+};
+
+std::vector<torch::Tensor> inputs_of(std::int64_t rows, torch::Dtype type = torch::kFloat64) {
+  return {torch::randn({rows, 1, 6, 5}, type), torch::randn({rows, 2}, type)};
+}
+
+/// The formula with every product of the gates written out. The stages of both encoders run in `order`, a transfer
+/// where it has one: 'i' a stage of image, 'm' one of motion, 't' a transfer.
+std::vector<torch::Tensor> reference(const Network& network, const std::vector<torch::Tensor>& inputs,
+                                     const std::string& order) {
+  const auto p = network.fusion->named_parameters();
+  const auto linear = [&](const torch::Tensor& x, const std::string& name) {
+    return (x.unsqueeze(1) * p[name + ".weight"]).sum(2) + p[name + ".bias"];
+  };
+  auto image = inputs[0];
+  auto motion = inputs[1];
+  std::size_t image_stage = 0;
+  std::size_t motion_stage = 0;
+  int transfers = 0;
+  for (const char part : order) {
+    if (part == 'i') image = network.image->stage(image_stage++, image);
+    if (part == 'm') motion = network.motion->stage(motion_stage++, motion);
+    if (part != 't') continue;
+    const std::string name = "transfer" + std::to_string(++transfers);
+    const auto means = image.sum({2, 3}) / static_cast<double>(image.size(2) * image.size(3));
+    const auto joint = linear(torch::cat({means, motion}, 1), name + ".squeeze").clamp_min(0);
+    const auto image_gate = 2 / (1 + (-linear(joint, name + ".excite_image")).exp());
+    const auto motion_gate = 2 / (1 + (-linear(joint, name + ".excite_motion")).exp());
+    image = image * image_gate.unsqueeze(2).unsqueeze(3);
+    motion = motion * motion_gate;
+  }
+  EXPECT_EQ(image_stage, 3U);
+  EXPECT_EQ(motion_stage, 2U);
+  return {image.mean({2, 3}), motion};
+}
+
+TEST(Mmtm, ComputesThePublishedFormula) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& [options, order] :
+       {std::pair{"", "iimtimt"}, std::pair{"stages = [0, 1]\nratio = 1", "imtimti"},
+        std::pair{"stages = [0]\nratio = 2", "imtiim"}, std::pair{"stages = [0, -1]", "imtiimt"}}) {
+    const Network network(options);
+    const auto inputs = inputs_of(6);
+    const auto expected = reference(network, inputs, order);
+    const auto features = network.encode(inputs);
+    ASSERT_EQ(features.size(), 2U);
+    EXPECT_LT(difference(features[0], expected[0]), 1e-12) << options;
+    EXPECT_LT(difference(features[1], expected[1]), 1e-12) << options;
+    const auto p = network.fusion->named_parameters();
+    const auto output = network.fusion->forward(features, {});
+    const auto weight = torch::cat({p["weight_image"], p["weight_motion"]}, 1);
+    EXPECT_LT(difference(output.logits, torch::cat(expected, 1).matmul(weight.t()) + p["bias"]), 1e-12)
+        << options;
+    EXPECT_TRUE(same_bits(output.feature, torch::cat(features, 1))) << options;
+  }
+}
+
+TEST(Mmtm, HasTheUnitsAndChannelsOfItsStages) {
+  const auto shape = [](const std::string& options, const std::string& name) {
+    return Network(options).fusion->named_parameters()[name].sizes().vec();
+  };
+  using Shape = std::vector<std::int64_t>;
+  EXPECT_EQ(shape("", "transfer1.squeeze.weight"), (Shape{2, 11}));  // stages of 4 and 7 channels, ratio 4
+  EXPECT_EQ(shape("", "transfer2.squeeze.weight"), (Shape{2, 11}));  // of 6 and 5
+  EXPECT_EQ(shape("", "transfer2.excite_image.weight"), (Shape{6, 2}));
+  EXPECT_EQ(shape("", "transfer2.excite_motion.weight"), (Shape{5, 2}));
+  EXPECT_EQ(shape("stages = [0]\nratio = 2", "transfer1.squeeze.weight"), (Shape{5, 10}));
+}
+
+TEST(Mmtm, ChangesNothingWhereEveryGateIsOne) {
+  const torch::NoGradGuard no_grad;
+  const Network network("", torch::kFloat32);
+  for (auto& parameter : network.fusion->named_parameters()) {
+    if (parameter.key().find("excite") != std::string::npos) parameter->zero_();
+  }
+  const auto inputs = inputs_of(6, torch::kFloat32);
+  const auto features = network.encode(inputs);
+  auto image = inputs[0];
+  for (std::size_t i = 0; i < 3; ++i) image = network.image->stage(i, image);
+  auto motion = inputs[1];
+  for (std::size_t i = 0; i < 2; ++i) motion = network.motion->stage(i, motion);
+  EXPECT_TRUE(same_bits(features[0], network.image->pool(image)));
+  EXPECT_TRUE(same_bits(features[1], motion));
+}
+
+TEST(Mmtm, HasAGradientForEveryParameterAndAcrossTheModalities) {
+  const Network network("ratio = 1");
+  auto inputs = inputs_of(6);
+  for (auto& input : inputs) input.requires_grad_();
+  const auto output = network.fusion->forward(network.encode(inputs), {});
+  (output.logits * torch::randn({6, 4}, torch::kFloat64)).sum().backward();
+  expect_gradients(*network.fusion);
+  expect_gradients(*network.image);
+  expect_gradients(*network.motion);
+
+  // Each modality's feature depends on the other's input.
+  for (std::size_t m = 0; m < 2; ++m) {
+    auto& other = inputs[1 - m];
+    other.mutable_grad() = torch::Tensor();
+    const auto feature = network.encode(inputs)[m];
+    (feature * torch::randn_like(feature)).sum().backward();
+    EXPECT_GT(other.grad().abs().max().item<double>(), 0) << m;
+  }
+}
+
+TEST(Mmtm, SaysWhatItsParametersAreFor) {
+  const Network network("stages = [0]\nratio = 2");
+  const auto parameters = network.fusion->named_parameters();
+  const auto& roles = network.fusion->roles();
+  const std::vector<std::tuple<std::string, poise::Role, std::vector<int>>> expected = {
+      {"transfer1.squeeze.weight", poise::Role::bypass, {0, 1}},
+      {"transfer1.squeeze.bias", poise::Role::bypass, {0, 1}},
+      {"transfer1.excite_image.weight", poise::Role::bypass, {0}},
+      {"transfer1.excite_image.bias", poise::Role::bypass, {0}},
+      {"transfer1.excite_motion.weight", poise::Role::bypass, {1}},
+      {"transfer1.excite_motion.bias", poise::Role::bypass, {1}},
+      {"weight_image", poise::Role::head, {0}},
+      {"weight_motion", poise::Role::head, {1}},
+      {"bias", poise::Role::head, {}}};
+  ASSERT_EQ(roles.size(), expected.size());
+  EXPECT_EQ(parameters.size(), expected.size());
+  for (std::size_t i = 0; i < roles.size(); ++i) {
+    const auto& [name, role, modalities] = expected[i];
+    EXPECT_TRUE(roles[i].parameter.is_same(parameters[name])) << name;
+    EXPECT_EQ(roles[i].role, role) << name;
+    EXPECT_EQ(roles[i].modalities, modalities) << name;
+  }
+}
+
+TEST(Mmtm, ComputesTheSameInBothModesAndForOneRow) {
+  const torch::NoGradGuard no_grad;
+  const Network network("");
+  EXPECT_TRUE(network.fusion->modes_agree());
+  const auto inputs = inputs_of(6);
+  const auto logits = [&](const std::vector<torch::Tensor>& given) {
+    return network.fusion->forward(network.encode(given), {}).logits;
+  };
+  const auto training = logits(inputs);
+  network.fusion->eval();
+  EXPECT_TRUE(same_bits(logits(inputs), training));
+  const auto row = logits({inputs[0].narrow(0, 4, 1), inputs[1].narrow(0, 4, 1)});
+  EXPECT_LT(difference(row, training.narrow(0, 4, 1)), 1e-12);
+}
+
+TEST(Mmtm, IsNotAdditive) {
+  const Network network("");
+  EXPECT_FALSE(network.fusion->additive());
+  EXPECT_THROW(network.fusion->share(0, torch::randn({2, 6})), poise::Error);
+}
+
+void expect_build_refused(const std::string& options, const poise::FusionSpec& spec,
+                          const std::string& sentence) {
+  try {
+    make<poise::Fusion>(options)->build(spec);
+    ADD_FAILURE() << "accepted";
+  } catch (const poise::Error& error) {
+    EXPECT_EQ(error.fault(), poise::Fault::usage);
+    EXPECT_EQ(std::string(error.what()), sentence);
+  }
+}
+
+TEST(Mmtm, RefusesOptionsThatItCannotUse) {
+  expect_refused<poise::Fusion>("stage = [0]", "stages");
+  expect_refused<poise::Fusion>("stages = []", "fusion.stages must name at least one stage.");
+  expect_refused<poise::Fusion>("stages = 1", "stages must be a list of whole numbers");
+  expect_refused<poise::Fusion>("ratio = 0", "ratio is 0");
+  expect_build_refused(
+      "stages = [0, 2]", two(),
+      "fusion.stages names stage 2, but the encoder of modality 'motion' has 2 stages: name 0 "
+      "to 1, or -1 to -2 from its end");
+  expect_build_refused(
+      "stages = [-3]", two(),
+      "fusion.stages names stage -3, but the encoder of modality 'motion' has 2 stages: name 0 "
+      "to 1, or -1 to -2 from its end");
+  expect_build_refused("stages = [1, 0]", two(),
+                       "fusion.stages must name each stage once and in the order of the encoder of modality "
+                       "'image'");
+  expect_build_refused("stages = [1, -1]", two(),  // image 1 and 2, but motion 1 twice
+                       "fusion.stages must name each stage once and in the order of the encoder of modality "
+                       "'motion'");
+  expect_build_refused("ratio = 12", two(),
+                       "fusion.ratio is 12, but the encoders have only 11 channels together after a stage of "
+                       "fusion.stages: set a smaller ratio");
+}
+
+TEST(Mmtm, RefusesNetworksThatItCannotUse) {
+  auto spec = two();
+  spec.stage_channels[1].clear();
+  expect_build_refused(
+      "", spec,
+      "mmtm acts between the stages of the encoders, and that of modality 'motion' has none: "
+      "choose an encoder that runs in stages for it, or another fusion");
+  spec.stage_channels.clear();
+  expect_build_refused("", spec,
+                       "mmtm acts between the stages of the encoders, and that of modality 'image' has none: "
+                       "choose an encoder that runs in stages for it, or another fusion");
+  spec = two();
+  spec.modalities.emplace_back("text");
+  spec.widths.push_back(4);
+  spec.stage_channels.push_back({3, 4});
+  expect_build_refused("", spec,
+                       "mmtm joins exactly 2 modalities, and this run has 3: choose another fusion");
+}
+
+}  // namespace
+
+POISE_CONFORMANCE("");
