@@ -64,7 +64,7 @@ class AvDigits : public poise::Dataset {
   }
 
   [[nodiscard]] poise::Task task() const override {
-    return {10, {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}};
+    return {poise::TaskKind::classification, 10, {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}};
   }
 
   [[nodiscard]] std::vector<std::filesystem::path> files() const override {

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include <ATen/ops/linalg_svd.h>
+#include <poise/conformance_test.h>
 
 #include "idx.h"
 #include "recordings.h"
@@ -270,3 +271,5 @@ TEST_F(AvDigitsTest, FullData) {
 }
 
 }  // namespace
+
+POISE_CONFORMANCE(small);

@@ -11,7 +11,18 @@
 
 namespace fs = std::filesystem;
 
-AvDigitsTest::AvDigitsTest() { setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1); }
+AvDigitsTest::AvDigitsTest() {
+  if (const char* before = std::getenv("XDG_CACHE_HOME")) cache_before_ = before;
+  setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1);
+}
+
+AvDigitsTest::~AvDigitsTest() {
+  if (cache_before_) {
+    setenv("XDG_CACHE_HOME", cache_before_->c_str(), 1);
+  } else {
+    unsetenv("XDG_CACHE_HOME");
+  }
+}
 
 std::shared_ptr<poise::Dataset> built(const std::string& options, const std::vector<int>& modalities,
                                       int threads) {

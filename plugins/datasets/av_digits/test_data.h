@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,13 @@
 class AvDigitsTest : public ::testing::Test {
  protected:
   AvDigitsTest();
+  ~AvDigitsTest() override;
 
   poise::testing::TemporaryFolder temporary_;
   const std::filesystem::path folder_ = temporary_.path();
+
+ private:
+  std::optional<std::string> cache_before_;
 };
 
 /// The plugin with these options (TOML).
