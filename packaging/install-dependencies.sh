@@ -12,7 +12,7 @@ packages=(
   # build
   g++ cmake ninja-build pkg-config ccache mold make git ca-certificates
   # libraries
-  libboost-dev libboost-filesystem-dev libcli11-dev libjs-chart.js libsndfile1-dev libsodium-dev libspdlog-dev
+  libboost-dev libboost-filesystem-dev libcli11-dev libelf-dev libjs-chart.js libsndfile1-dev libsodium-dev libspdlog-dev
   libtomlplusplus-dev nlohmann-json3-dev zlib1g-dev
   # tests, benchmarks, checks
   clang-format flac libbenchmark-dev libgmock-dev libgtest-dev python3-numpy shellcheck

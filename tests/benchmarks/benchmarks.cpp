@@ -17,6 +17,7 @@
 #include "plugins/catalog.h"
 #include "plugins/loader.h"
 #include "poise/error.h"
+#include "training/layout.h"
 #include "training/trainer.h"
 
 namespace {
@@ -45,7 +46,7 @@ poise::TrainSettings settings() {
   return poise::TrainSettings::read(config);
 }
 
-/// Two encoders of one kind, the additive fusion, and a way to take one step.
+/// Two encoders of one kind, a fusion, and a way to take one step.
 struct Contestant {
   std::string name;
   std::unique_ptr<poise::FusedNetwork> network;
@@ -56,7 +57,8 @@ struct Contestant {
 
 class Bench {
  public:
-  explicit Bench(std::string encoder) : catalog_(poise::search_folders()), encoder_(std::move(encoder)) {}
+  Bench(std::string encoder, std::string fusion)
+      : catalog_(poise::search_folders()), encoder_(std::move(encoder)), fusion_name_(std::move(fusion)) {}
 
   void add(const std::string& modulation, const std::string& options) {
     Contestant contestant = make(modulation);
@@ -81,7 +83,7 @@ class Bench {
       for (std::size_t m = 0; m < encoders.size(); ++m) {
         features.push_back(encoders[m].object->forward(poise::channels_last_input(batch.inputs[m]), {}));
       }
-      at::cross_entropy_loss(fusion.object->forward(features).logits, batch.targets).backward();
+      at::cross_entropy_loss(fusion.object->forward(features, {}).logits, batch.targets).backward();
       optimizer->step();
     };
     contestants_.push_back(std::move(contestant));
@@ -100,9 +102,12 @@ class Bench {
       }
     }
     const Contestant& joint = contestants_.front();
-    std::printf("%s, concat: joint step %.2f ms\n", encoder_.c_str(), 1e3 * median(joint.seconds));
-    for (std::size_t i = 1; i + 1 < contestants_.size(); ++i) print(contestants_[i], joint);
-    print(joint, contestants_.back());
+    std::printf("%s, %s: joint step %.2f ms\n", encoder_.c_str(), fusion_name_.c_str(),
+                1e3 * median(joint.seconds));
+    for (std::size_t i = 1; i < contestants_.size(); ++i) {
+      const bool is_baseline = contestants_[i].trainer == nullptr;
+      is_baseline ? print(joint, contestants_[i]) : print(contestants_[i], joint);
+    }
     std::fflush(stdout);
   }
 
@@ -120,7 +125,7 @@ class Bench {
     for (int m = 0; m < 2; ++m) {
       encoders_.push_back(poise::load<poise::Encoder>(catalog_.find("encoder", encoder_), none));
     }
-    fusion_ = poise::load<poise::Fusion>(catalog_.find("fusion", "concat"), none);
+    fusion_ = poise::load<poise::Fusion>(catalog_.find("fusion", fusion_name_), none);
     Contestant contestant;
     contestant.name = name;
     contestant.network = std::make_unique<poise::FusedNetwork>(
@@ -133,6 +138,7 @@ class Bench {
 
   poise::Catalog catalog_;
   std::string encoder_;
+  std::string fusion_name_;
   std::vector<poise::Loaded<poise::Encoder>> encoders_;
   poise::Loaded<poise::Fusion> fusion_;
   std::vector<Contestant> contestants_;
@@ -144,11 +150,17 @@ int main() {
   try {
     at::set_num_threads(2);
     for (const std::string encoder : {"lenet", "resnet18"}) {
-      Bench bench(encoder);
+      Bench bench(encoder, "concat");
       bench.add("joint", "");
       bench.add("agm", "");
       bench.add("ogm_ge", "alpha = 0.3");
       bench.add_hand_written();
+      bench.run();
+    }
+    for (const std::string fusion : {"sum", "film", "gated", "attention", "maxout", "mmtm"}) {
+      Bench bench("lenet", fusion);
+      bench.add("joint", "");
+      bench.add("agm", "");
       bench.run();
     }
   } catch (const poise::Error& error) {

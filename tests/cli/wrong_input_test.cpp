@@ -121,7 +121,7 @@ TEST_F(WrongInput, FusionThatIsNotAdditive) {
          "p.toml:14:1: run 'ogm_ge alpha=0.3 seed=0': modulation ogm_ge needs an additive fusion (logits "
          "that are a "
          "sum of one "
-         "share per modality, such as concat), and fusion maxout is not additive.");
+         "share per modality), and fusion maxout is not additive.");
 }
 
 TEST_F(WrongInput, UnknownModality) {

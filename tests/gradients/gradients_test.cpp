@@ -114,7 +114,7 @@ class Naive {
           network_.encoders[m]->forward(present ? batch.inputs[m] : at::zeros_like(batch.inputs[m]), {}));
     }
     network_.fusion->train(train);
-    return network_.fusion->forward(features).logits;
+    return network_.fusion->forward(features, {}).logits;
   }
 
   small::Network network_;

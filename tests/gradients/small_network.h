@@ -97,7 +97,8 @@ class Fusion : public poise::Fusion {
     }
     to(shape_.dtype);
   }
-  poise::FusionOutput forward(const std::vector<torch::Tensor>& features) override {
+  poise::FusionOutput forward(const std::vector<torch::Tensor>& features,
+                              const std::vector<torch::Tensor>& /*lengths*/) override {
     if (additive()) {
       auto z = bias_ + share_of(0, features[0]);
       for (std::size_t m = 1; m < features.size(); ++m) z = z + share_of(static_cast<int>(m), features[m]);

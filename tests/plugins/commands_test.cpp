@@ -115,7 +115,8 @@ TEST_F(CommandsTest, WrongUseHasStatusTwo) {
   EXPECT_EQ(error_text({"plugins", "info", "x", "--plugin-dir", "/nowhere"}),
             "poise: --plugin-dir: Directory does not exist: /nowhere");
   EXPECT_EQ(error_text({"plugins", "info"}), "poise: NAME is required");
-  EXPECT_EQ(error_text({"plugins"}), "poise: say 'plugins list' or 'plugins info NAME'.");
+  EXPECT_EQ(error_text({"plugins"}),
+            "poise: say 'plugins list', 'plugins info NAME' or 'plugins validate PATH'.");
   EXPECT_EQ(error_text({"plugins", "lst"}), "poise: The following argument was not expected: lst");
   EXPECT_EQ(error_text({}), "poise: a verb is missing. Run with --help for more information.");
   EXPECT_EQ(error_text({"trian"}), "poise: The following argument was not expected: trian");

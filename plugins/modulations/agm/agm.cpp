@@ -15,6 +15,8 @@
 //
 // and c_M = 1, c_S = 0 exactly when every kappa is 1: integers and one division.
 #include <cmath>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -69,6 +71,8 @@ class Agm : public poise::Modulation {
     return needs;
   }
 
+  std::optional<std::string> neutral_options() const override { return "alpha = 0.0\nclip = 0.0"; }
+
   void begin(Trainer& trainer) override {
     const int k = trainer.network().modalities();
     subsets_.clear();
@@ -122,9 +126,10 @@ class Agm : public poise::Modulation {
   void update_kappa(const Tensor& z, const Batch& batch, Trainer& trainer) {
     const std::int64_t k = shapley_.size(0);
     const Tensor phi = at::matmul(shapley_, z.flatten(1)).view({k, z.size(1), z.size(2)});
-    const Tensor targets = batch.targets.expand({k, -1});
-    const Tensor p = trainer.objective().score(phi, targets).clamp_min(1e-8);
-    const Tensor strength = -p.log().mean(1, false, at::kDouble);  // l, [k]
+    const Tensor targets = at::stack(std::vector<Tensor>(static_cast<std::size_t>(k), batch.targets));
+    // Of classes the loss is -log p. Of other tasks, which the paper does not treat, it is the task's own.
+    const Tensor losses = trainer.objective().losses(phi, targets).clamp_max(-std::log(1e-8));
+    const Tensor strength = losses.mean(1, false, at::kDouble);  // l, [k]
 
     const double power = static_cast<double>(k) / static_cast<double>(k - 1);
     const Tensor r = (power * (strength.mean() - strength)).exp();

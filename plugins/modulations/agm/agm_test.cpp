@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "poise/conformance_test.h"
 #include "poise/modulation.h"
 #include "poise/testing.h"
 #include "poise/testing_oracle.h"
@@ -177,3 +178,5 @@ TEST(Agm, RefusesWrongOptionsByName) {
 }
 
 }  // namespace
+
+POISE_CONFORMANCE("");

@@ -1,6 +1,9 @@
 // Joint training: the loss of the full logits, minimised as it is; what every other method is compared with.
 //
 //   theta <- theta - update(dL(z, y) / dtheta)
+#include <optional>
+#include <string>
+
 #include "poise/modulation.h"
 #include "poise/plugin.h"
 
@@ -9,6 +12,8 @@ namespace {
 class Joint : public poise::Modulation {
  public:
   explicit Joint(poise::Config& /*config*/) {}
+
+  [[nodiscard]] std::optional<std::string> neutral_options() const override { return ""; }
 };
 
 }  // namespace

@@ -10,6 +10,7 @@
 //
 // std(g) is that of the gradient before it is scaled. The noise e is GE; it is added where kappa is 1, too.
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,12 @@ class OgmGe : public poise::Modulation {
         window_(poise::EpochWindow::read(config, {0, 50})) {}
 
   [[nodiscard]] poise::Requirements requirements(int /*modalities*/) const override {
-    return {.min_modalities = 2, .max_modalities = 2, .additive_fusion = true};
+    // The noise of one modality is not the other's.
+    return {.min_modalities = 2, .max_modalities = 2, .additive_fusion = true, .symmetric = !enhancement_};
+  }
+
+  [[nodiscard]] std::optional<std::string> neutral_options() const override {
+    return "alpha = 0.0\nenhancement = false";
   }
 
   void begin(Trainer& trainer) override {

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "poise/conformance_test.h"
 #include "poise/modulation.h"
 #include "poise/testing.h"
 #include "poise/testing_oracle.h"
@@ -265,3 +266,5 @@ TEST(OgmGe, RefusesWhatItCannotUse) {
 }
 
 }  // namespace
+
+POISE_CONFORMANCE("alpha = 0.5");
