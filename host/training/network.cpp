@@ -1,3 +1,4 @@
+// A FusedNetwork's full pass. network_subsets.cpp has the partial ones, network_parameters.cpp its tensors.
 #include "training/network.h"
 
 #include <algorithm>
@@ -6,29 +7,10 @@
 
 #include "poise/error.h"
 #include "poise/tokens.h"
+#include "training/evaluation_scope.h"
 #include "training/layout.h"
 
 namespace poise {
-namespace {
-
-/// Switches a module to evaluation mode for a scope.
-class EvaluationScope {
- public:
-  EvaluationScope(torch::nn::Module& module, bool switched) : module_(switched ? &module : nullptr) {
-    if (module_ != nullptr) module_->eval();
-  }
-  ~EvaluationScope() {
-    if (module_ != nullptr) module_->train();
-  }
-  EvaluationScope(const EvaluationScope&) = delete;
-  EvaluationScope& operator=(const EvaluationScope&) = delete;
-
- private:
-  torch::nn::Module* module_;
-};
-
-}  // namespace
-
 FusedNetwork::FusedNetwork(const std::vector<Modality>& modalities, std::vector<Loaded<Encoder>> encoders,
                            Loaded<Fusion> fusion, const Task& task)
     : encoders_(std::move(encoders)),
@@ -75,27 +57,32 @@ void FusedNetwork::begin_step() {
   forget();
   if (training_) return;
   training_ = true;
-  for (auto& encoder : encoders_) encoder.object->train();
-  fusion_.object->train();
+  set_mode(true);
 }
 
 void FusedNetwork::begin_evaluation() {
   forget();
   training_ = false;
-  for (auto& encoder : encoders_) encoder.object->eval();
-  fusion_.object->eval();
+  set_mode(false);
+}
+
+void FusedNetwork::set_mode(bool training) {
+  for (auto& encoder : encoders_) encoder.object->train(training);
+  fusion_.object->train(training);
+  for (auto& [name, module] : own_) module->train(training);
 }
 
 void FusedNetwork::forget() { pass_ = Pass{}; }
 
 FusedNetwork::Pass& FusedNetwork::pass_of(const Batch& batch) {
-  const void* identity = batch.targets.unsafeGetTensorImpl();
-  if (pass_.batch == identity) return pass_;
-  if (pass_.batch != nullptr && training_) {
+  if (pass_.targets.is_same(batch.targets)) return pass_;
+  if (pass_.targets.defined() && training_) {
     throw Error("a training step has one training pass: ask for the features and logits of its own batch.");
   }
   pass_ = Pass{};
-  pass_.batch = identity;
+  pass_.targets = batch.targets;
+  pass_.features.resize(encoders_.size());
+  pass_.pooled.resize(encoders_.size());
   pass_.evaluated.resize(encoders_.size());
   pass_.absent.resize(encoders_.size());
   pass_.shares.resize(encoders_.size());
@@ -124,31 +111,30 @@ std::vector<torch::Tensor> FusedNetwork::encoded_together(const std::vector<torc
   return fusion_.call([&](Fusion&) { return intermediate_->encode(staged_, placed); });
 }
 
-const std::vector<torch::Tensor>& FusedNetwork::features(const Batch& batch) {
+const torch::Tensor& FusedNetwork::encoded_as_taken(const Batch& batch, int modality) {
   Pass& pass = pass_of(batch);
-  if (pass.features.empty()) {
-    std::vector<torch::Tensor> features;
-    if (intermediate_ != nullptr) {
-      features = encoded_together(batch.inputs, 1);
-    } else {
-      for (int m = 0; m < modalities(); ++m) {
-        features.push_back(encoded(batch, m, batch.inputs.at(static_cast<std::size_t>(m)), false));
-      }
-    }
-    pass.features = std::move(features);
+  const auto m = static_cast<std::size_t>(modality);
+  if (pass.features.at(m).defined()) return pass.features[m];
+  if (intermediate_ != nullptr) {
+    pass.features = encoded_together(batch.inputs, 1);
+  } else {
+    pass.features[m] = encoded(batch, modality, batch.inputs.at(m), false);
   }
-  return pass.features;
+  return pass.features[m];
 }
 
-const std::vector<torch::Tensor>& FusedNetwork::encode(const Batch& batch) {
-  const auto& all = features(batch);
-  if (!takes_tokens_) return all;
-  if (pass_.pooled.empty()) {
-    for (std::size_t m = 0; m < all.size(); ++m) {
-      pass_.pooled.push_back(mean_token(all[m], batch.lengths.at(m)));
-    }
-  }
-  return pass_.pooled;
+const std::vector<torch::Tensor>& FusedNetwork::features(const Batch& batch) {
+  for (int m = 0; m < modalities(); ++m) encoded_as_taken(batch, m);
+  return pass_.features;
+}
+
+torch::Tensor FusedNetwork::encode(const Batch& batch, int modality) {
+  const auto& taken = encoded_as_taken(batch, modality);
+  if (!takes_tokens_) return taken;
+  const auto m = static_cast<std::size_t>(modality);
+  torch::Tensor& pooled = pass_.pooled.at(m);
+  if (!pooled.defined()) pooled = mean_token(taken, batch.lengths.at(m));
+  return pooled;
 }
 
 std::vector<torch::Tensor> FusedNetwork::token_lengths(const Batch& batch, std::int64_t times) const {
@@ -160,13 +146,27 @@ std::vector<torch::Tensor> FusedNetwork::token_lengths(const Batch& batch, std::
   return result;
 }
 
+FusionOutput FusedNetwork::fused_features(const Batch& batch, const std::vector<torch::Tensor>& features) {
+  counts_.fusion_batches += 1;
+  return fusion_.call([&](Fusion& built) { return built.forward(features, token_lengths(batch, 1)); });
+}
+
+FusionOutput FusedNetwork::fuse(const Batch& batch, const std::vector<torch::Tensor>& features,
+                                const torch::Tensor& keep) {
+  if (!keep.defined()) return fused_features(batch, features);
+  std::vector<torch::Tensor> kept;
+  for (std::size_t m = 0; m < features.size(); ++m) {
+    auto factor = keep.select(1, static_cast<std::int64_t>(m));
+    while (factor.dim() < features[m].dim()) factor = factor.unsqueeze(-1);
+    kept.push_back(features[m] * factor);
+  }
+  return fused_features(batch, kept);
+}
+
 FusionOutput& FusedNetwork::fused(const Batch& batch) {
   Pass& pass = pass_of(batch);
   if (!pass.output.logits.defined()) {
-    features(batch);
-    pass.output =
-        fusion_.call([&](Fusion& fusion) { return fusion.forward(pass.features, token_lengths(batch, 1)); });
-    counts_.fusion_batches += 1;
+    pass.output = fused_features(batch, features(batch));
   }
   return pass.output;
 }
@@ -177,99 +177,12 @@ torch::Tensor FusedNetwork::feature(const Batch& batch) { return fused(batch).fe
 
 torch::Tensor FusedNetwork::share(const Batch& batch, int modality) {
   const auto m = static_cast<std::size_t>(modality);
-  const torch::Tensor& feature = encode(batch).at(m);
+  const torch::Tensor feature = encode(batch, modality);
   torch::Tensor& share = pass_.shares.at(m);
   if (!share.defined()) {
     share = fusion_.call([&](Fusion& fusion) { return fusion.share(modality, feature); });
   }
   return share;
-}
-
-const torch::Tensor& FusedNetwork::evaluated(const Batch& batch, int modality) {
-  const auto m = static_cast<std::size_t>(modality);
-  if (!training_ || encoders_[m].object->modes_agree()) return pass_.features[m];
-  torch::Tensor& features = pass_.evaluated[m];
-  if (!features.defined()) features = encoded(batch, modality, batch.inputs[m], true);
-  return features;
-}
-
-const torch::Tensor& FusedNetwork::absent(const Batch& batch, int modality) {
-  const auto m = static_cast<std::size_t>(modality);
-  torch::Tensor& features = pass_.absent[m];
-  if (features.defined()) return features;
-  const Encoder& encoder = *encoders_[m].object;
-  const torch::Tensor& input = batch.inputs[m];
-  if (encoder.constant_when_absent()) {
-    const auto row = encoded(batch, modality, encoder.absent(input.narrow(0, 0, 1)), true);
-    auto sizes = row.sizes().vec();
-    sizes[0] = batch.size();
-    features = row.expand(sizes);
-  } else {
-    features = encoded(batch, modality, encoder.absent(input), true);
-  }
-  return features;
-}
-
-std::vector<torch::Tensor> FusedNetwork::partial_features(const Batch& batch,
-                                                          const std::vector<Subset>& subsets) {
-  std::vector<torch::Tensor> stacked;
-  for (int m = 0; m < modalities(); ++m) {
-    const auto& input = batch.inputs[static_cast<std::size_t>(m)];
-    std::vector<torch::Tensor> of_subsets;
-    for (const Subset subset : subsets) {
-      if (intermediate_ == nullptr) {
-        of_subsets.push_back(subset.has(m) ? evaluated(batch, m) : absent(batch, m));
-      } else {
-        const Encoder& encoder = *encoders_[static_cast<std::size_t>(m)].object;
-        of_subsets.push_back(subset.has(m) ? input : encoder.absent(input));
-      }
-    }
-    stacked.push_back(subsets.size() == 1 ? of_subsets.front() : at::cat(of_subsets));
-  }
-  if (intermediate_ == nullptr) return stacked;
-  std::vector<std::unique_ptr<EvaluationScope>> scopes;
-  for (auto& encoder : encoders_) {
-    scopes.push_back(std::make_unique<EvaluationScope>(*encoder.object, training_));
-  }
-  return encoded_together(stacked, static_cast<std::int64_t>(subsets.size()));
-}
-
-torch::Tensor FusedNetwork::partial_logits(const Batch& batch, const std::vector<Subset>& subsets) {
-  const auto count = static_cast<std::int64_t>(subsets.size());
-  const EvaluationScope scope(*fusion_.object, training_ && !fusion_.object->modes_agree());
-  const auto features = partial_features(batch, subsets);
-  counts_.fusion_batches += count;
-  const auto logits = fusion_.call(
-      [&](Fusion& fusion) { return fusion.forward(features, token_lengths(batch, count)).logits; });
-  return logits.view({count, batch.size(), task_.outputs});
-}
-
-torch::Tensor FusedNetwork::logits(const Batch& batch, const std::vector<Subset>& subsets) {
-  const Subset full = Subset::all(modalities());
-  // The training pass runs first, also when only partial subsets are asked for: they see the BatchNorm
-  // statistics that it leaves, and an evaluation pass before it would give silently wrong gradients.
-  const torch::Tensor whole = logits(batch);
-  std::vector<Subset> partial;
-  std::copy_if(subsets.begin(), subsets.end(), std::back_inserter(partial),
-               [&](Subset subset) { return !(subset == full); });
-  if (partial.empty()) return whole.unsqueeze(0).expand({static_cast<std::int64_t>(subsets.size()), -1, -1});
-  const auto parts = partial_logits(batch, partial).unbind(0);
-  std::vector<torch::Tensor> ordered;
-  auto next = parts.begin();
-  for (const Subset subset : subsets) ordered.push_back(subset == full ? whole : *next++);
-  return at::stack(ordered);
-}
-
-Batch FusedNetwork::masked(const Batch& batch, const torch::Tensor& present) const {
-  Batch result = batch;
-  for (std::size_t m = 0; m < encoders_.size(); ++m) {
-    const auto& input = batch.inputs[m];
-    std::vector<std::int64_t> shape(static_cast<std::size_t>(input.dim()), 1);
-    shape[0] = batch.size();
-    const auto keep = present.bitwise_right_shift(static_cast<std::int64_t>(m)).bitwise_and(1).to(at::kBool);
-    result.inputs[m] = at::where(keep.view(shape), input, encoders_[m].object->absent(input));
-  }
-  return result;
 }
 
 }  // namespace poise

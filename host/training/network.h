@@ -40,15 +40,23 @@ class FusedNetwork final : public Network {
   [[nodiscard]] std::int64_t width(int modality) const override;
   [[nodiscard]] bool additive() const override;
 
-  const std::vector<torch::Tensor>& encode(const Batch& batch) override;
+  torch::Tensor encode(const Batch& batch, int modality) override;
+  const std::vector<torch::Tensor>& features(const Batch& batch) override;
   torch::Tensor logits(const Batch& batch) override;
   torch::Tensor logits(const Batch& batch, const std::vector<Subset>& subsets) override;
   torch::Tensor feature(const Batch& batch) override;
   torch::Tensor share(const Batch& batch, int modality) override;
+  FusionOutput fuse(const Batch& batch, const std::vector<torch::Tensor>& features,
+                    const torch::Tensor& keep) override;
+  Fusion& fusion() override { return *fusion_.object; }
 
   [[nodiscard]] std::vector<torch::Tensor> parameters() const override;
   [[nodiscard]] std::vector<torch::Tensor> parameters(Role role) const override;
   [[nodiscard]] std::vector<torch::Tensor> parameters(Role role, int modality) const override;
+
+  /// Takes a module of the modulation's own in, on the network's device.
+  void add(const std::string& name, const std::shared_ptr<torch::nn::Module>& module,
+           const std::vector<int>& modalities);
 
   /// A training step begins: what was computed for the last batch is dropped.
   void begin_step();
@@ -58,8 +66,9 @@ class FusedNetwork final : public Network {
   void forget();
   /// The logits of the step's training pass, undefined when there was none.
   [[nodiscard]] const torch::Tensor& training_logits() const { return pass_.output.logits; }
-  /// The features of the step's training pass, empty when there was none.
+  /// The features of the step's training pass, empty or undefined where there was none.
   [[nodiscard]] const std::vector<torch::Tensor>& training_features() const { return pass_.features; }
+  [[nodiscard]] bool is_training() const { return training_; }
 
   /// Parameters and buffers by name ("encoder.audio.conv.weight"), sharing storage with the network.
   [[nodiscard]] std::vector<std::pair<std::string, torch::Tensor>> named_tensors() const;
@@ -72,7 +81,7 @@ class FusedNetwork final : public Network {
  private:
   /// What one batch has cost so far, kept until the step ends.
   struct Pass {
-    const void* batch = nullptr;           ///< identity of the batch's targets
+    torch::Tensor targets;                 ///< the batch's, held so that no other can be taken for it
     std::vector<torch::Tensor> features;   ///< of the training (or evaluation) pass, as the fusion takes them
     std::vector<torch::Tensor> pooled;     ///< the same, tokens pooled
     FusionOutput output;                   ///< of the full set
@@ -82,9 +91,11 @@ class FusedNetwork final : public Network {
   };
 
   Pass& pass_of(const Batch& batch);
+  void set_mode(bool training);
   FusionOutput& fused(const Batch& batch);
+  FusionOutput fused_features(const Batch& batch, const std::vector<torch::Tensor>& features);
   torch::Tensor encoded(const Batch& batch, int modality, const torch::Tensor& input, bool evaluate);
-  const std::vector<torch::Tensor>& features(const Batch& batch);
+  const torch::Tensor& encoded_as_taken(const Batch& batch, int modality);
   /// Through all encoders at once, by a fusion that acts inside them.
   std::vector<torch::Tensor> encoded_together(const std::vector<torch::Tensor>& inputs, std::int64_t batches);
   /// What the fusion is told of its features' lengths, `times` after each other.
@@ -101,7 +112,9 @@ class FusedNetwork final : public Network {
   IntermediateFusion* intermediate_;    ///< the fusion, where it acts inside the encoders
   std::vector<StagedEncoder*> staged_;  ///< the encoders, for it
   Task task_;
+  std::vector<std::pair<std::string, std::shared_ptr<torch::nn::Module>>> own_;  ///< the modulation's modules
   std::vector<RoleOf> roles_;  ///< every parameter once, in order
+  torch::Device device_ = torch::kCPU;
   bool training_ = true;
   Pass pass_;
   PassCounts counts_;

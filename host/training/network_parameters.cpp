@@ -1,6 +1,7 @@
 // A FusedNetwork's parameters: by role and modality, by name, on their device.
 #include <algorithm>
 
+#include "poise/error.h"
 #include "training/layout.h"
 #include "training/network.h"
 
@@ -39,10 +40,23 @@ std::vector<std::pair<std::string, torch::Tensor>> FusedNetwork::named_tensors()
   };
   for (std::size_t m = 0; m < encoders_.size(); ++m) add("encoder." + names_[m] + ".", *encoders_[m].object);
   add("fusion.", *fusion_.object);
+  for (const auto& [name, module] : own_) add("own." + name + ".", *module);
   return result;
 }
 
+void FusedNetwork::add(const std::string& name, const std::shared_ptr<torch::nn::Module>& module,
+                       const std::vector<int>& modalities) {
+  const bool taken =
+      std::any_of(own_.begin(), own_.end(), [&](const auto& own) { return own.first == name; });
+  if (taken) throw Error("it adds a module '" + name + "' twice.");
+  module->to(device_);
+  module->train(training_);
+  own_.emplace_back(name, module);
+  for (const auto& parameter : module->parameters()) roles_.push_back({parameter, Role::own, modalities});
+}
+
 void FusedNetwork::place(const torch::Device& device) {
+  device_ = device;
   for (auto& encoder : encoders_) encoder.object->to(device);
   fusion_.object->to(device);
   if (!device.is_cpu()) return;

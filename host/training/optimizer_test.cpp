@@ -93,9 +93,9 @@ TEST(Optimizer, SavedStateGoesOnBitForBit) {
           const auto saved = optimizer->saved();
           optimizer =
               std::make_unique<HostOptimizer>(settings(name), std::vector<torch::Tensor>{weight}, never);
-          optimizer->restore(saved, 2);
+          optimizer->restore(saved);
         }
-        optimizer->set_rate_factor(1.0 / (1 + i));
+        optimizer->set_schedule_factor(1.0 / (1 + i));
         optimizer->zero();
         (weight * weight * weight).sum().backward();
         optimizer->step();
@@ -104,6 +104,60 @@ TEST(Optimizer, SavedStateGoesOnBitForBit) {
     };
     EXPECT_TRUE(at::equal(run(false), run(true))) << name;
   }
+}
+
+TEST(Optimizer, EachParameterHasARateOfItsOwn) {
+  for (const std::string name : {"sgd", "adam", "adamw"}) {
+    const auto moved = [&](double factor, bool scales_gradient) {
+      auto s = settings(name);
+      s.optimizer.weight_decay = 0;
+      auto weight = at::ones({1}, at::kDouble).requires_grad_();
+      auto other = at::ones({1}, at::kDouble).requires_grad_();
+      HostOptimizer optimizer(s, {weight, other}, never);
+      if (!scales_gradient) optimizer.set_rate_factor({weight}, factor);
+      for (const double gradient : {0.5, 0.25}) {
+        weight.mutable_grad() = at::full({1}, scales_gradient ? factor * gradient : gradient, at::kDouble);
+        other.mutable_grad() = at::full({1}, gradient, at::kDouble);
+        optimizer.step();
+      }
+      return std::pair(1 - weight.item<double>(), 1 - other.item<double>());
+    };
+    const auto [full, unused] = moved(1, false);
+    const auto [tenth, untouched] = moved(0.1, false);
+    EXPECT_NEAR(tenth, full / 10, 1e-12) << name;
+    EXPECT_EQ(untouched, full) << name;
+    // A factor on gradients is another thing: Adam undoes it.
+    EXPECT_NEAR(moved(0.1, true).first, name == "sgd" ? full / 10 : full, 1e-6) << name;
+  }
+}
+
+TEST(Optimizer, PartsMoveAloneStandStillAndForget) {
+  auto s = settings("sgd");
+  s.optimizer.weight_decay = 0;
+  auto a = at::zeros({1}, at::kDouble).requires_grad_();
+  auto b = at::zeros({1}, at::kDouble).requires_grad_();
+  HostOptimizer optimizer(s, {a}, never);
+  optimizer.add({b});
+  const auto give = [&] {
+    a.mutable_grad() = at::ones({1}, at::kDouble);
+    b.mutable_grad() = at::ones({1}, at::kDouble);
+  };
+  give();
+  optimizer.step({a});  // a: v = 1
+  EXPECT_DOUBLE_EQ(a.item<double>(), -0.1);
+  EXPECT_EQ(b.item<double>(), 0);
+  EXPECT_TRUE(b.grad().defined()) << "its gradient stays";
+  optimizer.step();  // a: v = 0.9 + 1; b: v = 1
+  EXPECT_DOUBLE_EQ(a.item<double>(), -0.1 - 0.19);
+  EXPECT_DOUBLE_EQ(b.item<double>(), -0.1);
+  optimizer.forget({a});
+  optimizer.step();  // a: v = 1 again; b: 1.9
+  EXPECT_DOUBLE_EQ(a.item<double>(), -0.29 - 0.1);
+  EXPECT_DOUBLE_EQ(b.item<double>(), -0.1 - 0.19);
+  optimizer.freeze({b});
+  optimizer.step();
+  EXPECT_DOUBLE_EQ(b.item<double>(), -0.29) << "no momentum moves what is frozen";
+  EXPECT_THROW(optimizer.freeze({at::ones({1})}), Error);
 }
 
 TEST(Optimizer, ClipsToTheNormAndNamesTheStepOfANaN) {
@@ -120,6 +174,7 @@ TEST(Optimizer, ClipsToTheNormAndNamesTheStepOfANaN) {
   optimizer.step();
   EXPECT_NEAR(weight[0].item<double>(), -0.1 * 3 / (5 + 1e-6), 1e-14);
   weight.mutable_grad() = at::tensor({1.0, std::nan("")}, at::kDouble);
+  optimizer.training_step = 1;
   EXPECT_THROW(optimizer.step(), Error);
   EXPECT_EQ(bad, 1);
   EXPECT_TRUE(weight.isfinite().all().item<bool>()) << "the update must not happen";

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,12 @@ struct RunPlugins {
   Loaded<Modulation> modulation;
 };
 
+/// A finished run that trained one modality alone, and plugins to build its network from.
+struct Teacher {
+  std::filesystem::path folder;
+  std::shared_ptr<const RunPlugins> plugins;
+};
+
 /// All that decides a run, beside its plugins.
 struct RunRequest {
   std::filesystem::path folder;  ///< exists, and is locked for this run
@@ -36,6 +43,7 @@ struct RunRequest {
   std::string device = "cpu";  ///< "cpu" or "cuda:N", already resolved
   /// Written into result.json as it is, beside what the run adds: names, hash, provenance.
   nlohmann::json identity;
+  std::vector<Teacher> teachers;  ///< per modality, where the modulation needs them; else empty
 };
 
 enum class Outcome {
@@ -43,8 +51,8 @@ enum class Outcome {
   interrupted,  ///< Ctrl-C: a checkpoint was written, the same call goes on from there
 };
 
-/// Throws Error (usage) when the plugins do not fit together: number of modalities, additive fusion. Reads no
-/// data.
+/// Throws Error (usage) when the plugins do not fit together: number of modalities, and what the modulation requires
+/// of the fusion. Reads no data.
 void check_requirements(const RunPlugins& plugins);
 
 /// Trains and evaluates one run in its folder, resuming from the checkpoint that is there. Writes

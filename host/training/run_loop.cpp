@@ -3,13 +3,13 @@
 #include <sys/resource.h>
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 #include <torch/utils.h>
 
 #include "poise/error.h"
 #include "poise/files.h"
 #include "training/checkpoint.h"
 #include "training/clock.h"
+#include "training/data.h"
 #include "training/evaluation.h"
 #include "training/metrics.h"
 #include "training/run_state.h"
@@ -21,14 +21,6 @@ double peak_memory_mib() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<double>(usage.ru_maxrss) / 1024;
-}
-
-/// A seed of its own for each (seed, epoch, pass): SplitMix64's finaliser.
-std::uint64_t mixed(std::uint64_t seed, std::int64_t epoch, std::int64_t pass) {
-  std::uint64_t x = seed + 0x9e3779b97f4a7c15ULL * static_cast<std::uint64_t>(1 + epoch * 1024 + pass);
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
 }
 
 std::vector<Modality> used_modalities(const RunPlugins& plugins) {
@@ -47,16 +39,18 @@ class Run {
   Outcome go() {
     progress_.begin_run(request_.label, request_.folder);
     started_ = now();
+    data_.emplace(request_, plugins_);
+    auto teachers = make_teachers();
     torch::manual_seed(request_.seed);
-    build_data();
     FusedNetwork network(used_modalities(plugins_), plugins_.encoders, plugins_.fusion, task());
     network.place(device_);
-    HostTrainer trainer(network, plugins_.modulation, request_.train);
+    HostTrainer trainer(network, plugins_.modulation, request_, &*data_);
+    trainer.teachers = std::move(teachers);
     network_ = &network;
     trainer_ = &trainer;
     state_ = std::make_unique<RunState>(network, trainer, plugins_.modulation, request_, started_);
     begin();
-    while (trainer.position.epoch < request_.train.epochs) {
+    while (trainer.position.epoch < request_.train.epochs && !trainer.stopped) {
       if (!train_epoch()) return Outcome::interrupted;
       finish_epoch();
     }
@@ -70,33 +64,17 @@ class Run {
     return plugins_.dataset.call([](const Dataset& d) { return d.task(); });
   }
 
-  void build_data() {
-    plugins_.dataset.call([&](Dataset& dataset) {
-      dataset.build({.modalities = plugins_.modalities, .threads = at::get_num_threads()});
-      for (const Split split : {Split::train, Split::validation, Split::test}) {
-        samples_[static_cast<int>(split)] = dataset.size(split);
-      }
-    });
-    for (const Split split : {Split::train, Split::validation, Split::test}) {
-      const std::int64_t least = split == Split::train ? 2 : 1;
-      if (samples_[static_cast<int>(split)] < least) {
-        throw Error("the " + std::string(name(split)) + " split of dataset " + plugins_.dataset.name.name +
-                    " has " + std::to_string(samples_[static_cast<int>(split)]) +
-                    " samples, but needs at least " + std::to_string(least) + ".");
-      }
+  /// Networks of one modality each with the weights of runs that trained it alone.
+  std::vector<std::unique_ptr<FusedNetwork>> make_teachers() {
+    std::vector<std::unique_ptr<FusedNetwork>> teachers;
+    for (const auto& [folder, plugins] : request_.teachers) {
+      teachers.push_back(std::make_unique<FusedNetwork>(used_modalities(*plugins), plugins->encoders,
+                                                        plugins->fusion, task()));
+      teachers.back()->place(device_);
+      load_weights(*teachers.back(), folder);
+      teachers.back()->begin_evaluation();
     }
-    epoch_steps_ = static_cast<std::int64_t>(batch_bounds(samples_[0], request_.train.batch_size).size());
-  }
-
-  BatchStream::Source source(Split split) const {
-    BatchStream::Source source{.dataset = &plugins_.dataset,
-                               .split = split,
-                               .ids = at::arange(samples_[static_cast<int>(split)], at::kLong)};
-    source.batch_size = request_.train.batch_size;
-    source.threads = request_.train.loader_threads;
-    source.seed = request_.seed;
-    source.device = device_;
-    return source;
+    return teachers;
   }
 
   void begin() {
@@ -134,21 +112,21 @@ class Run {
   }
 
   void plan_pass() {
-    const auto& position = trainer_->position;
+    auto& position = trainer_->position;
     auto plan = plugins_.modulation.call([&](Modulation& m) { return m.plan(*trainer_); });
     network_->forget();
     if (!plan) {
-      auto generator =
-          at::make_generator<at::CPUGeneratorImpl>(mixed(request_.seed, position.epoch, position.pass));
-      plan = Plan{at::randperm(samples_[0], generator, at::kLong), {}, {}};
+      plan = Plan{.ids = data_->shuffled(position.epoch, position.pass), .present = {}, .weights = {}};
     }
     state_->plan = std::move(*plan);
+    position.batches =
+        static_cast<std::int64_t>(batch_bounds(state_->plan.ids.size(0), request_.train.batch_size).size());
   }
 
   bool train_pass() {
     auto& position = trainer_->position;
     const Plan& plan = state_->plan;
-    auto train = source(Split::train);
+    auto train = data_->source(Split::train);
     train.ids = plan.ids;
     train.seed = mixed(request_.seed, position.epoch, position.pass);
     train.first_batch = position.batch;
@@ -188,10 +166,10 @@ class Run {
   void set_rate(std::int64_t batches) {
     const auto& position = trainer_->position;
     const std::int64_t within =
-        (position.pass * batches + position.batch) * epoch_steps_ / (position.passes * batches);
-    trainer_->host_optimizer().set_rate_factor(schedule_factor(request_.train.schedule,
-                                                               position.epoch * epoch_steps_ + within,
-                                                               epoch_steps_, request_.train.epochs));
+        (position.pass * batches + position.batch) * data_->epoch_steps() / (position.passes * batches);
+    trainer_->host_optimizer().set_schedule_factor(
+        schedule_factor(request_.train.schedule, position.epoch * data_->epoch_steps() + within,
+                        data_->epoch_steps(), request_.train.epochs));
   }
 
   void finish_epoch() {
@@ -201,7 +179,8 @@ class Run {
     network_->forget();
     const double trained = now() - epoch_started_;
     state_->train_seconds += trained;
-    const Score validation = evaluate(*network_, plugins_.modulation, *trainer_, source(Split::validation));
+    const Score validation =
+        evaluate(*network_, plugins_.modulation, *trainer_, data_->source(Split::validation));
 
     auto& records = trainer_->records();
     EpochReport report{position.epoch + 1,
@@ -218,6 +197,7 @@ class Run {
     records.clear();
     position.epoch += 1;
     position.passes = position.pass = position.batch = 0;
+    position.batches = data_->epoch_steps();
     state_->plan = Plan{};
     progress_.epoch(report);
     save();
@@ -227,8 +207,8 @@ class Run {
   void save() { save_checkpoint(request_.folder, state_->checkpoint()); }
 
   void write_result() {
-    state_->load_best();
-    const Score test = evaluate(*network_, plugins_.modulation, *trainer_, source(Split::test));
+    load_weights(*network_, request_.folder);
+    const Score test = evaluate(*network_, plugins_.modulation, *trainer_, data_->source(Split::test));
     const auto& counts = network_->counts();
     const auto steps = static_cast<double>(trainer_->position.step);
     auto passes = nlohmann::json::object();
@@ -244,7 +224,7 @@ class Run {
     nlohmann::ordered_json result(request_.identity);
     result["metric"] = main_metric(network_->task());
     result["parameters"] = parameters;
-    result["epochs"] = request_.train.epochs;
+    result["epochs"] = trainer_->position.epoch;
     result["best_epoch"] = state_->best_epoch;
     result["validation"] = state_->best_validation;
     result["test"] = as_json(*network_, test);
@@ -253,6 +233,9 @@ class Run {
                       {"absent_rows_per_step", rows},
                       {"fusion_passes_per_step", static_cast<double>(counts.fusion_batches) / steps},
                       {"backward_passes_per_step", static_cast<double>(trainer_->backward_passes()) / steps},
+                      {"extra_passes_per_epoch", static_cast<double>(trainer_->extra_samples()) /
+                                                     static_cast<double>(data_->samples(Split::train)) /
+                                                     static_cast<double>(trainer_->position.epoch)},
                       {"first_step_seconds", first_step_seconds_},
                       {"train_seconds", state_->train_seconds},
                       {"total_seconds", state_->total_seconds()},
@@ -265,8 +248,7 @@ class Run {
   const RunPlugins& plugins_;
   Progress& progress_;
   torch::Device device_;
-  std::int64_t samples_[3] = {0, 0, 0};
-  std::int64_t epoch_steps_ = 0;  ///< of a plain epoch: every training sample once
+  std::optional<Data> data_;
   FusedNetwork* network_ = nullptr;
   HostTrainer* trainer_ = nullptr;
   std::unique_ptr<RunState> state_;

@@ -1,19 +1,20 @@
 #include "training/run_state.h"
 
-#include <mutex>
-
 #include <ATen/ATen.h>
 
 #include "poise/error.h"
 #include "poise/files.h"
 #include "training/clock.h"
 #include "training/events.h"
+#include "training/generators.h"
 
 namespace poise {
 namespace {
 
 const std::string network_prefix = "network.";
 const std::string record_prefix = "record.";
+const std::string generator_prefix = "generator.";
+const std::string snapshot_prefix = "snapshot.";
 
 /// Copies by name into the network's own tensors, so that the optimiser's and the plugins' handles stay valid.
 void copy_into(FusedNetwork& network, const TensorFile& file, const std::string& prefix) {
@@ -23,27 +24,31 @@ void copy_into(FusedNetwork& network, const TensorFile& file, const std::string&
 
 }  // namespace
 
+void load_weights(FusedNetwork& network, const std::filesystem::path& folder) {
+  const TensorFile file = read_tensors(folder / "weights.safetensors");
+  const torch::NoGradGuard no_gradients;
+  for (auto& [name, tensor] : network.named_tensors()) {
+    // A module that the modulation added after that epoch has no part in the prediction of its time.
+    const bool is_late = name.starts_with("own.") && !file.has(name);
+    if (!is_late) tensor.copy_(file.at(name));
+  }
+}
+
 RunState::RunState(FusedNetwork& network, HostTrainer& trainer, const Loaded<Modulation>& modulation,
                    const RunRequest& request, double started)
     : network_(network), trainer_(trainer), modulation_(modulation), request_(request), started_(started) {}
 
 double RunState::total_seconds() const { return earlier_seconds_ + now() - started_; }
 
-std::vector<at::Generator> RunState::generators() const {
-  std::vector<at::Generator> generators{at::globalContext().defaultGenerator(at::kCPU)};
-  if (const torch::Device device(request_.device); device.is_cuda()) {
-    generators.push_back(at::globalContext().defaultGenerator(device));
-  }
-  return generators;
-}
-
 Checkpoint RunState::checkpoint() {
   Checkpoint checkpoint;
   const Position& p = trainer_.position;
   const PassCounts& counts = network_.counts();
   checkpoint.scalars = {{"hash", request_.identity.value("hash", "")},
-                        {"position", {p.epoch, p.passes, p.pass, p.batch, p.step}},
-                        {"updates", trainer_.host_optimizer().updates()},
+                        {"position", {p.epoch, p.passes, p.pass, p.batch, p.step, p.batches}},
+                        {"optimizer", trainer_.host_optimizer().saved_parts()},
+                        {"stopped", trainer_.stopped},
+                        {"snapshots", nlohmann::json::array()},
                         {"best",
                          {{"epoch", best_epoch},
                           {"score", best_score_},
@@ -53,7 +58,7 @@ Checkpoint RunState::checkpoint() {
                         {"records", trainer_.records().weights()},
                         {"counts",
                          {counts.encoder_batches, counts.encoder_absent_rows, counts.fusion_batches,
-                          trainer_.backward_passes()}},
+                          trainer_.backward_passes(), trainer_.extra_samples()}},
                         {"seconds", {train_seconds, total_seconds()}},
                         {"modulation", nlohmann::json::object()}};
   auto& tensors = checkpoint.tensors.tensors;
@@ -61,9 +66,15 @@ Checkpoint RunState::checkpoint() {
     tensors.emplace_back(network_prefix + name, tensor);
   tensors.emplace_back("optimizer", trainer_.host_optimizer().saved());
   int index = 0;
-  for (auto& generator : generators()) {
-    const std::scoped_lock lock(generator.mutex());
-    tensors.emplace_back("generator." + std::to_string(index++), generator.get_state());
+  for (const auto& state : generator_states(torch::Device(request_.device))) {
+    tensors.emplace_back(generator_prefix + std::to_string(index++), state);
+  }
+  for (const auto& [name, snapshot] : trainer_.snapshots()) {
+    checkpoint.scalars["snapshots"].push_back(name);
+    const std::string prefix = snapshot_prefix + name + ".";
+    for (const auto& [key, tensor] : snapshot.tensors)
+      tensors.emplace_back(prefix + network_prefix + key, tensor);
+    tensors.emplace_back(prefix + "optimizer", snapshot.optimizer);
   }
   if (plan.ids.defined()) tensors.emplace_back("plan.ids", plan.ids);
   if (plan.present.defined()) tensors.emplace_back("plan.present", plan.present);
@@ -87,17 +98,14 @@ void RunState::restore_scalars(const Checkpoint& checkpoint) {
   position.at(2).get_to(p.pass);
   position.at(3).get_to(p.batch);
   position.at(4).get_to(p.step);
+  position.at(5).get_to(p.batches);
+  s.at("stopped").get_to(trainer_.stopped);
   const auto& best = s.at("best");
   best.at("epoch").get_to(best_epoch);
   best.at("score").get_to(best_score_);
   best.at("loss").get_to(best_loss_);
   best_validation = best.at("validation");
   s.at("metrics").get_to(metrics);
-  PassCounts& counts = network_.counts();
-  s.at("counts").at(0).get_to(counts.encoder_batches);
-  s.at("counts").at(1).get_to(counts.encoder_absent_rows);
-  s.at("counts").at(2).get_to(counts.fusion_batches);
-  s.at("counts").at(3).get_to(trainer_.backward_passes());
   s.at("seconds").at(0).get_to(train_seconds);
   s.at("seconds").at(1).get_to(earlier_seconds_);
   RestoringState restoring(checkpoint, RestoringState::What::scalars);
@@ -107,7 +115,16 @@ void RunState::restore_scalars(const Checkpoint& checkpoint) {
 void RunState::restore_tensors(const Checkpoint& checkpoint) {
   const TensorFile& file = checkpoint.tensors;
   copy_into(network_, file, network_prefix);
-  trainer_.host_optimizer().restore(file.at("optimizer"), checkpoint.scalars.at("updates"));
+  // What begin() has looked at again was counted before.
+  PassCounts& counts = network_.counts();
+  checkpoint.scalars.at("counts").at(0).get_to(counts.encoder_batches);
+  checkpoint.scalars.at("counts").at(1).get_to(counts.encoder_absent_rows);
+  checkpoint.scalars.at("counts").at(2).get_to(counts.fusion_batches);
+  checkpoint.scalars.at("counts").at(3).get_to(trainer_.backward_passes());
+  checkpoint.scalars.at("counts").at(4).get_to(trainer_.extra_samples());
+  trainer_.host_optimizer().restore_parts(checkpoint.scalars.at("optimizer"));
+  trainer_.host_optimizer().restore(file.at("optimizer"));
+  restore_snapshots(checkpoint);
   const torch::Device device(request_.device);
   for (const auto& [name, tensor] : file.tensors) {
     if (name == "plan.ids") plan.ids = tensor;
@@ -120,10 +137,24 @@ void RunState::restore_tensors(const Checkpoint& checkpoint) {
   }
   RestoringState restoring(checkpoint, RestoringState::What::tensors);
   modulation_.call([&](Modulation& m) { m.visit(restoring); });
-  int index = 0;
-  for (auto& generator : generators()) {
-    const std::scoped_lock lock(generator.mutex());
-    generator.set_state(file.at("generator." + std::to_string(index++)));
+  std::vector<torch::Tensor> states;
+  for (std::size_t i = 0; i < generator_states(device).size(); ++i) {
+    states.push_back(file.at(generator_prefix + std::to_string(i)));
+  }
+  set_generator_states(device, states);
+}
+
+void RunState::restore_snapshots(const Checkpoint& checkpoint) {
+  const torch::Device device(request_.device);
+  for (const auto& entry : checkpoint.scalars.at("snapshots")) {
+    const auto name = entry.get<std::string>();
+    const std::string prefix = snapshot_prefix + name + ".";
+    Snapshot& snapshot = trainer_.snapshots()[name];
+    const std::string of_network = prefix + network_prefix;
+    for (const auto& [key, tensor] : checkpoint.tensors.tensors) {
+      if (key.starts_with(of_network)) snapshot.tensors[key.substr(of_network.size())] = tensor.to(device);
+    }
+    snapshot.optimizer = checkpoint.tensors.at(prefix + "optimizer");
   }
 }
 
@@ -140,8 +171,6 @@ void RunState::keep_best(double score, double loss, const nlohmann::json& valida
   file.tensors = network_.named_tensors();
   write_tensors(request_.folder / "weights.safetensors", file);
 }
-
-void RunState::load_best() { copy_into(network_, read_tensors(request_.folder / "weights.safetensors"), ""); }
 
 void RunState::write_metrics() const {
   std::string lines;

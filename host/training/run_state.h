@@ -11,6 +11,9 @@
 
 namespace poise {
 
+/// The weights of a run's best epoch, from its folder into the network.
+void load_weights(FusedNetwork& network, const std::filesystem::path& folder);
+
 /// What a run knows beside its network and trainer, and the way of all of it into a checkpoint and back.
 class RunState {
  public:
@@ -25,8 +28,6 @@ class RunState {
 
   /// Keeps the weights as weights.safetensors if this epoch is the best so far: by the main metric, ties by loss.
   void keep_best(double score, double loss, const nlohmann::json& validation);
-  /// The best epoch's weights into the network.
-  void load_best();
   /// metrics.jsonl, and the same for TensorBoard, as a whole, so that a resumed run's is an uninterrupted one's.
   void write_metrics() const;
   /// Of all processes of this run so far.
@@ -39,7 +40,7 @@ class RunState {
   double train_seconds = 0;
 
  private:
-  [[nodiscard]] std::vector<at::Generator> generators() const;
+  void restore_snapshots(const Checkpoint& checkpoint);
 
   FusedNetwork& network_;
   HostTrainer& trainer_;

@@ -1,79 +1,18 @@
-// A run on a data set of random vectors, with plugins that a test can look into.
 #include "training/run.h"
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <sstream>
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "poise/error.h"
-#include "poise/files.h"
-#include "poise/testing.h"
-#include "poise/testing_folder.h"
-#include "training/test_plugins.h"
+#include "training/run_fixture.h"
 
 namespace poise {
 namespace {
 
 using ::testing::HasSubstr;
-using testing::Join;
-using testing::Linear;
-using testing::Points;
-using testing::Scripted;
-
-class RunTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    fresh_plugins();
-    auto config = Config::parse("epochs = 3\nbatch_size = 8\noptimizer = { name = \"adam\", lr = 0.01 }");
-    request_.train = TrainSettings::read(config);
-    request_.folder = folder_;
-    request_.label = "test";
-    request_.seed = 4;
-    request_.identity = {{"hash", "h"}, {"label", "test"}};
-  }
-
-  void fresh_plugins() {
-    const auto named = [](const auto& object, const char* name) {
-      return Loaded<typename std::decay_t<decltype(object)>::element_type>{object, {name, "1", "test.so"}};
-    };
-    points_ = std::make_shared<Points>();
-    scripted_ = std::make_shared<Scripted>();
-    plugins_ = {named(std::static_pointer_cast<Dataset>(points_), "points"),
-                {0, 1},
-                {named(std::shared_ptr<Encoder>(std::make_shared<Linear>()), "linear"),
-                 named(std::shared_ptr<Encoder>(std::make_shared<Linear>()), "linear")},
-                named(std::shared_ptr<Fusion>(std::make_shared<Join>()), "join"),
-                named(std::static_pointer_cast<Modulation>(scripted_), "scripted")};
-  }
-
-  Outcome run() {
-    Progress progress(1, true);
-    return train(request_, plugins_, progress);
-  }
-  std::string failure() {
-    try {
-      run();
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "";
-  }
-  nlohmann::json result() const { return nlohmann::json::parse(read_file(folder_ / "result.json")); }
-
-  testing::TemporaryFolder temporary_;
-  const std::filesystem::path folder_ = temporary_.path();
-  std::shared_ptr<Points> points_;
-  std::shared_ptr<Scripted> scripted_;
-  RunPlugins plugins_;
-  RunRequest request_;
-};
 
 TEST_F(RunTest, CallsTheHooksInOrderAndVisitsEverySampleOnceAnEpoch) {
   std::vector<std::int64_t> visits(33, 0);
@@ -117,47 +56,10 @@ TEST_F(RunTest, APlanDecidesOrderRepeatsMasksAndWeights) {
 }
 
 TEST_F(RunTest, StopsAfterAStepAndGoesOnBitForBit) {
-  // Stops nowhere, then after each of the 12 steps in turn; Ctrl-C is process-wide, so each run is a child.
-  const auto in_child = [&](int stop_after, bool resume) {
-    const pid_t child = fork();
-    if (child == 0) {
-      fresh_plugins();
-      scripted_->noisy = true;
-      int steps = 0;
-      scripted_->on_step = [&](const Batch&, Trainer&) {
-        if (++steps == stop_after && !resume) request_stop();
-      };
-      at::set_num_threads(1);
-      _exit(run() == Outcome::finished ? 10 : 11);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    return WEXITSTATUS(status);
-  };
-  const auto outputs = [&] {
-    std::string metrics = read_file(folder_ / "metrics.jsonl");
-    std::string without_seconds;
-    std::istringstream lines(metrics);
-    for (std::string line; std::getline(lines, line);) {
-      auto json = nlohmann::json::parse(line);
-      json.erase("epoch_seconds");
-      without_seconds += json.dump();
-    }
-    auto json = result();
-    for (const char* name : {"first_step_seconds", "train_seconds", "total_seconds", "peak_memory_mib"}) {
-      json["cost"].erase(name);
-    }
-    return without_seconds + json.dump() + read_file(folder_ / "weights.safetensors");
-  };
-  ASSERT_EQ(in_child(0, false), 10);
-  const std::string expected = outputs();
-  for (int stop = 1; stop <= 12; ++stop) {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-    ASSERT_EQ(in_child(stop, false), 11) << stop;
-    ASSERT_EQ(in_child(0, true), 10) << stop;
-    EXPECT_TRUE(outputs() == expected) << "stopped after step " << stop;
-  }
+  expect_resumes(12, [&](const std::function<void()>& stepped) {
+    scripted_->noisy = true;
+    scripted_->on_step = [stepped](const Batch&, Trainer&) { stepped(); };
+  });
 }
 
 TEST_F(RunTest, NamesTheModalityAndTheStepOfANaN) {

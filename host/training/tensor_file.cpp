@@ -2,6 +2,7 @@
 // data_offsets; "__metadata__" -> texts), the tensors' bytes. https://github.com/huggingface/safetensors
 #include "training/tensor_file.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <ostream>
@@ -67,6 +68,10 @@ std::string padded(std::string header) {
 }
 
 }  // namespace
+
+bool TensorFile::has(const std::string& name) const {
+  return std::any_of(tensors.begin(), tensors.end(), [&](const auto& entry) { return entry.first == name; });
+}
 
 const torch::Tensor& TensorFile::at(const std::string& name) const {
   for (const auto& [key, tensor] : tensors) {

@@ -15,6 +15,7 @@ struct TensorFile {
   std::map<std::string, std::string> metadata;
   std::vector<std::pair<std::string, torch::Tensor>> tensors;
 
+  [[nodiscard]] bool has(const std::string& name) const;
   /// Throws Error naming the tensor that is not there.
   [[nodiscard]] const torch::Tensor& at(const std::string& name) const;
 };

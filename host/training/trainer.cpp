@@ -1,6 +1,7 @@
 #include "training/trainer.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "poise/error.h"
 #include "training/objective.h"
@@ -37,13 +38,17 @@ std::string culprit(const FusedNetwork& network, const Batch& batch) {
 
 }  // namespace
 
-HostTrainer::HostTrainer(FusedNetwork& network, Loaded<Modulation> modulation, const TrainSettings& settings)
+HostTrainer::HostTrainer(FusedNetwork& network, Loaded<Modulation> modulation, const RunRequest& request,
+                         const Data* data)
     : network_(network),
       modulation_(std::move(modulation)),
       objective_(make_objective(network.task())),
-      epochs_(settings.epochs),
-      optimizer_(settings, network.parameters(),
-                 [this](std::int64_t step) { not_finite("a gradient is not finite", step); }) {}
+      request_(request),
+      data_(data),
+      optimizer_(request.train, network.parameters(),
+                 [this](std::int64_t step) { not_finite("a gradient is not finite", step); }) {
+  if (data != nullptr) position.batches = data->epoch_steps();
+}
 
 void HostTrainer::not_finite(const std::string& what, std::int64_t step) {
   throw Error(what + " in epoch " + std::to_string(position.epoch + 1) + ", step " +
@@ -60,10 +65,22 @@ void HostTrainer::backward(const torch::Tensor& loss) {
   records_.add(train_loss_record, loss, static_cast<double>(batch_->size()));
 }
 
+std::vector<torch::Tensor> HostTrainer::gradients(const torch::Tensor& loss,
+                                                  const std::vector<torch::Tensor>& parameters) {
+  backward_passes_ += 1;
+  auto result = torch::autograd::grad({loss}, parameters, {}, /*retain_graph=*/true, /*create_graph=*/false,
+                                      /*allow_unused=*/true);
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    if (!result[i].defined()) result[i] = at::zeros_like(parameters[i]);
+  }
+  return result;
+}
+
 void HostTrainer::record(const std::string& name, const torch::Tensor& value) { records_.add(name, value); }
 
 void HostTrainer::train_step(const Batch& batch) {
   network_.begin_step();
+  optimizer_.training_step = position.step;
   batch_ = &batch;
   modulation_.call([&](Modulation& modulation) { modulation.step(batch, *this); });
   const auto& logits = network_.training_logits();
@@ -73,6 +90,31 @@ void HostTrainer::train_step(const Batch& batch) {
   }
   batch_ = nullptr;
   network_.forget();
+}
+
+void HostTrainer::add_module(const std::string& name, const std::shared_ptr<torch::nn::Module>& module,
+                             const std::vector<int>& modalities) {
+  network_.add(name, module, modalities);
+  optimizer_.add(module->parameters());
+}
+
+void HostTrainer::snapshot(const std::string& name) {
+  Snapshot& kept = snapshots_[name];
+  kept.tensors.clear();
+  for (const auto& [key, tensor] : network_.named_tensors()) kept.tensors[key] = tensor.detach().clone();
+  kept.optimizer = optimizer_.saved();
+}
+
+void HostTrainer::restore(const std::string& name) {
+  const auto kept = snapshots_.find(name);
+  if (kept == snapshots_.end()) throw Error("it restores the snapshot '" + name + "', which it never kept.");
+  const torch::NoGradGuard no_gradients;
+  auto now = network_.named_tensors();
+  if (now.size() != kept->second.tensors.size()) {
+    throw Error("it has added modules since the snapshot '" + name + "', and cannot restore it.");
+  }
+  for (auto& [key, tensor] : now) tensor.copy_(kept->second.tensors.at(key));
+  optimizer_.restore(kept->second.optimizer);
 }
 
 }  // namespace poise

@@ -5,6 +5,7 @@
 #include "poise/encoder.h"
 #include "poise/error.h"
 #include "poise/fusion.h"
+#include "poise/gate_switch.h"
 #include "poise/intermediate.h"
 #include "poise/modulation.h"
 
@@ -40,6 +41,8 @@ bool Encoder::constant_when_absent() const { return false; }
 StagedEncoder::~StagedEncoder() = default;
 
 IntermediateFusion::~IntermediateFusion() = default;
+
+GateSwitch::~GateSwitch() = default;
 
 Fusion::~Fusion() = default;
 bool Fusion::takes_tokens() const { return false; }

@@ -7,6 +7,7 @@
 #include <torch/types.h>
 
 #include "poise/batch.h"
+#include "poise/fusion.h"
 #include "poise/role.h"
 #include "poise/subset.h"
 
@@ -30,8 +31,10 @@ class Network {
   [[nodiscard]] virtual std::int64_t width(int modality) const = 0;
   [[nodiscard]] virtual bool additive() const = 0;
 
-  /// Features of every modality, [B, width(m)].
-  virtual const std::vector<torch::Tensor>& encode(const Batch& batch) = 0;
+  /// Modality m's features, [B, width(m)]; of tokens their mean over a sample's length.
+  virtual torch::Tensor encode(const Batch& batch, int modality) = 0;
+  /// What the fusion takes of every modality: [B, width(m)], or tokens [B, T, width(m)].
+  virtual const std::vector<torch::Tensor>& features(const Batch& batch) = 0;
   /// Logits with every modality present, [B, C].
   virtual torch::Tensor logits(const Batch& batch) = 0;
   /// Logits of each subset, [S, B, C]. The full set, if asked for, is the training pass.
@@ -40,8 +43,15 @@ class Network {
   virtual torch::Tensor feature(const Batch& batch) = 0;
   /// Modality m's share of the logits of an additive fusion, [B, C].
   virtual torch::Tensor share(const Batch& batch, int modality) = 0;
+  /// The fusion of altered, masked or detached features, shaped as features(batch): a fresh pass in the step's
+  /// mode. `keep` [B, k] multiplies modality m's features of sample b by keep[b][m]: 0 equals features of zeros,
+  /// 1 changes no bit; undefined: all 1. `batch` gives the lengths.
+  virtual FusionOutput fuse(const Batch& batch, const std::vector<torch::Tensor>& features,
+                            const torch::Tensor& keep = {}) = 0;
+  /// For the abilities that a fusion may have beside its interface (gate_switch.h): asked for by dynamic_cast.
+  virtual Fusion& fusion() = 0;
 
-  /// Every parameter, in a fixed order.
+  /// Every parameter, in a fixed order; the modulation's own come last, in the order of their addition.
   [[nodiscard]] virtual std::vector<torch::Tensor> parameters() const = 0;
   [[nodiscard]] virtual std::vector<torch::Tensor> parameters(Role role) const = 0;
   [[nodiscard]] virtual std::vector<torch::Tensor> parameters(Role role, int modality) const = 0;
