@@ -19,11 +19,15 @@ using poise::Subset;
 using poise::testing::tensor_of;
 using torch::Tensor;
 
-poise::TrainSettings frozen_weights() {
-  poise::TrainSettings settings{};
-  settings.epochs = 1;
-  settings.optimizer.name = "sgd";  // lr 0: gradients stay to be looked at, weights stay as they are
-  return settings;
+/// lr 0: gradients stay to be looked at, weights stay as they are.
+const poise::RunRequest& frozen_weights() {
+  static const poise::RunRequest request = [] {
+    poise::RunRequest r{};
+    r.train.epochs = 1;
+    r.train.optimizer.name = "sgd";
+    return r;
+  }();
+  return request;
 }
 
 Batch random_batch(const small::Shape& shape, std::int64_t rows) {
@@ -133,7 +137,7 @@ struct Trained {
       : network(small::make(shape, seed)) {
     const poise::Loaded<poise::Modulation> agm{poise::testing::make<poise::Modulation>(options),
                                                {"agm", "0", "test"}};
-    trainer = std::make_unique<poise::HostTrainer>(*network.fused, agm, frozen_weights());
+    trainer = std::make_unique<poise::HostTrainer>(*network.fused, agm, frozen_weights(), nullptr);
     agm.object->begin(*trainer);
   }
 };
@@ -249,7 +253,7 @@ TEST(Oracle, GradientsKappaAndBuffersOfSmallNetworks) {
     }
     const poise::Loaded<poise::Modulation> agm{
         poise::testing::make<poise::Modulation>("alpha = 1.5\ncap = 10\nclip = 0"), {"agm", "0", "test"}};
-    poise::HostTrainer trainer(*network.fused, agm, frozen_weights());
+    poise::HostTrainer trainer(*network.fused, agm, frozen_weights(), nullptr);
     agm.object->begin(trainer);
     for (const auto& step : c.at("steps")) {
       Batch batch;

@@ -6,9 +6,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "../../sdk/testing/src/reference_network.h"
 #include "plugins/catalog.h"
 #include "plugins/loader.h"
+#include "poise/reference_network.h"
 #include "poise/testing.h"
 #include "training/network.h"
 
@@ -167,10 +167,40 @@ TEST_P(Networks, AnEvaluationEqualsFullPassesOfEverySubset) {
   EXPECT_LT(
       poise::testing::difference(pair.host->logits(batch, subsets), pair.reference->logits(batch, subsets)),
       1e-12);
-  for (std::size_t m = 0; m < pair.host->encode(batch).size(); ++m) {
-    EXPECT_LT(poise::testing::difference(pair.host->encode(batch)[m], pair.reference->encode(batch)[m]),
+  for (int m = 0; m < pair.host->modalities(); ++m) {
+    EXPECT_LT(poise::testing::difference(pair.host->encode(batch, m), pair.reference->encode(batch, m)),
               1e-12);
   }
+}
+
+/// The fusion of kept features in evaluation mode, where a second pass draws and counts nothing.
+template <class Network>
+Tensor fused(Network& network, const Batch& batch, const Tensor& keep) {
+  return network.fuse(batch, network.features(batch), keep).logits;
+}
+
+TEST_P(Networks, KeepMultipliesTheFeaturesOfEverySample) {
+  torch::manual_seed(5);
+  const Pair pair(GetParam());
+  const Batch batch = samples(GetParam());
+  const torch::NoGradGuard no_gradients;
+  pair.host->begin_evaluation();
+  pair.reference->begin_evaluation();
+  const auto keep = at::rand({batch.size(), pair.host->modalities()}, at::kDouble);
+  const auto kept = fused(*pair.host, batch, keep);
+  EXPECT_LT(poise::testing::difference(kept, fused(*pair.reference, batch, keep)), 1e-12);
+  EXPECT_GT(poise::testing::difference(kept, pair.host->logits(batch)), 1e-6);
+
+  const auto all = fused(*pair.host, batch, at::ones_like(keep));
+  EXPECT_TRUE(poise::testing::same_bits(all, pair.host->logits(batch)));
+  EXPECT_TRUE(poise::testing::same_bits(all, fused(*pair.host, batch, {})));
+
+  auto without_first = pair.host->features(batch);
+  without_first[0] = at::zeros_like(without_first[0]);
+  auto none_of_first = at::ones_like(keep);
+  none_of_first.select(1, 0).zero_();
+  EXPECT_TRUE(
+      at::equal(fused(*pair.host, batch, none_of_first), pair.host->fuse(batch, without_first, {}).logits));
 }
 
 }  // namespace

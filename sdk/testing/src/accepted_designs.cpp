@@ -7,12 +7,24 @@ namespace poise::conformance {
 using reference::Bench;
 using reference::Design;
 
+namespace {
+
+/// Whether a network of `design` has what a modulation needs.
+bool gives(const Design& design, const Requirements& needs) {
+  if (!design.gates) return !needs.gate_switch && (design.additive || !needs.additive_fusion);
+  // As mmtm, it joins two modalities, so that there is none of one for a teacher.
+  return design.modalities == 2 && !needs.additive_fusion && !needs.replaces_fusion && !needs.teachers;
+}
+
+}  // namespace
+
 std::vector<Design> accepted_designs(const Subject& subject, const std::string& more, std::string* why_not) {
   const std::vector<Design> designs = {
       {.additive = true, .convolutions = true, .norm = false},
       {.additive = true, .convolutions = true, .norm = true},
       {.additive = false, .convolutions = true, .norm = true},
       {.additive = false, .convolutions = false, .norm = false},
+      {.additive = false, .convolutions = true, .norm = false, .gates = true},
   };
   std::vector<Design> accepted;
   for (int k = 1; k <= 3; ++k) {
@@ -20,7 +32,7 @@ std::vector<Design> accepted_designs(const Subject& subject, const std::string& 
     if (k < needs.min_modalities || k > needs.max_modalities) continue;
     for (Design design : designs) {
       design.modalities = k;
-      if (needs.additive_fusion && !design.additive) continue;
+      if (!gives(design, needs)) continue;
       Bench bench(design, make<Modulation>(subject, more), subject.seed);
       try {
         bench.begin();

@@ -1,6 +1,7 @@
 #include "bench.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <ATen/ATen.h>
 #include <torch/utils.h>
@@ -11,53 +12,92 @@ namespace poise::reference {
 
 using torch::Tensor;
 
+namespace {
+
+/// The first and the last (not included) of `count` samples in batches of half of `all`. None is of a single row, on which
+/// BatchNorm cannot train.
+std::vector<std::pair<std::int64_t, std::int64_t>> batch_bounds(std::int64_t count, std::int64_t all) {
+  const std::int64_t rows = std::max<std::int64_t>(all / 2, 2);
+  std::vector<std::pair<std::int64_t, std::int64_t>> bounds;
+  for (std::int64_t first = 0; first < count;) {
+    const std::int64_t last = count - first <= rows + 1 ? count : first + rows;
+    bounds.emplace_back(first, last);
+    first = last;
+  }
+  return bounds;
+}
+
+}  // namespace
+
 Bench::Bench(const Design& design, std::shared_ptr<Modulation> given, std::uint64_t seed,
              std::int64_t samples)
-    : network(make_network(design, seed)),
-      trainer(network, design.task),
-      modulation(std::move(given)),
-      data(make_data(design, samples, seed + 1)) {
+    : network(make_network(design, seed)), trainer(network, design.task), modulation(std::move(given)) {
+  trainer.train_data = make_data(design, samples, seed + 1);
+  trainer.validation_data = make_data(design, samples, seed + 3);
+  if (modulation->requirements(design.modalities).teachers) {
+    trainer.teachers = std::make_shared<Network>(make_network(design, seed + 4));
+  }
   torch::manual_seed(seed + 2);
+}
+
+std::int64_t Bench::plain_batches() const {
+  const std::int64_t all = trainer.train_data.size();
+  return static_cast<std::int64_t>(batch_bounds(all, all).size());
+}
+
+void Bench::begin() {
+  trainer.pass_batches = plain_batches();
+  modulation->begin(trainer);
+  network.forget();
 }
 
 void Bench::step(const Batch& batch) {
   network.begin_step();
+  trainer.backward_passes = 0;
+  trainer.in_step = true;
   modulation->step(batch, trainer);
+  trainer.in_step = false;
+  subsets_asked = network.subsets_asked();
+  backward_passes = trainer.backward_passes;
   network.forget();
   trainer.current_step += 1;
 }
 
 void Bench::train() {
   if (passes_ == 0) {
+    if (trainer.stopped) return;
     modulation->begin_epoch(trainer);
+    network.forget();
     passes_ = modulation->passes(trainer);
   }
-  if (next_ == 0) batches_ = planned();
-  step(batches_.at(next_));
-  if (++next_ < batches_.size()) return;
-  next_ = 0;
-  if (++pass_ < passes_) return;
+  if (trainer.current_batch == 0) {
+    batches_ = planned();
+    trainer.pass_batches = static_cast<std::int64_t>(batches_.size());
+  }
+  step(batches_.at(static_cast<std::size_t>(trainer.current_batch)));
+  if (++trainer.current_batch < trainer.pass_batches) return;
+  if (++pass_ < passes_) {
+    trainer.current_batch = 0;
+    return;
+  }
   modulation->end_epoch(trainer);
   network.forget();
-  pass_ = passes_ = 0;
+  pass_ = passes_ = trainer.current_batch = 0;
+  trainer.pass_batches = plain_batches();
   trainer.current_epoch += 1;
 }
 
 std::vector<Batch> Bench::planned() {
+  const Batch& data = trainer.train_data;
   auto plan = modulation->plan(trainer);
   network.forget();
   if (!plan) plan = Plan{at::arange(data.size(), at::kLong), {}, {}};
-  const std::int64_t count = plan->ids.size(0);
-  const std::int64_t rows = std::max<std::int64_t>(data.size() / 2, 2);
   std::vector<Batch> batches;
-  for (std::int64_t first = 0; first < count;) {
-    // BatchNorm cannot train on a single row.
-    const std::int64_t last = count - first <= rows + 1 ? count : first + rows;
+  for (const auto& [first, last] : batch_bounds(plan->ids.size(0), data.size())) {
     Batch batch = take(data, plan->ids.slice(0, first, last));
     if (plan->present.defined()) batch = network.masked(batch, plan->present.slice(0, first, last));
     if (plan->weights.defined()) batch.weights = plan->weights.slice(0, first, last);
     batches.push_back(batch);
-    first = last;
   }
   return batches;
 }
@@ -65,13 +105,14 @@ std::vector<Batch> Bench::planned() {
 Bench::Saved Bench::save() {
   Saved saved;
   modulation->visit(saved.modulation);
-  for (const auto& [name, tensor] : network.named_tensors()) saved.tensors.push_back(tensor.detach().clone());
-  for (const auto& each : trainer.optimizer().momentum) {
-    saved.momentum.push_back(each.defined() ? each.clone() : Tensor());
-  }
+  saved.model = trainer.taken();
+  saved.parts = trainer.optimizer().parts;
+  saved.snapshots = trainer.snapshots;
+  saved.stopped = trainer.stopped;
   saved.generator = conformance::generator_state();
   saved.batches = batches_;
-  saved.next = next_;
+  saved.batch = trainer.current_batch;
+  saved.pass_batches = trainer.pass_batches;
   saved.pass = pass_;
   saved.passes = passes_;
   saved.epoch = trainer.current_epoch;
@@ -81,20 +122,24 @@ Bench::Saved Bench::save() {
 
 void Bench::resume(Saved saved) {
   batches_ = saved.batches;
-  next_ = saved.next;
   pass_ = saved.pass;
   passes_ = saved.passes;
+  trainer.current_batch = saved.batch;
+  trainer.pass_batches = saved.pass_batches;
   trainer.current_epoch = saved.epoch;
   trainer.current_step = saved.step;
+  trainer.stopped = saved.stopped;
   saved.modulation.mode = Checkpoint::Mode::restore_scalars;
   modulation->visit(saved.modulation);
-  begin();
-  {
-    const at::NoGradGuard no_grad;
-    std::size_t i = 0;
-    for (auto& [name, tensor] : network.named_tensors()) tensor.copy_(saved.tensors.at(i++));
+  modulation->begin(trainer);
+  network.forget();
+  trainer.put_back(saved.model);
+  auto& parts = trainer.optimizer().parts;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    parts[i].factor = saved.parts.at(i).factor;
+    parts[i].frozen = saved.parts[i].frozen;
   }
-  trainer.optimizer().momentum = saved.momentum;
+  trainer.snapshots = saved.snapshots;
   saved.modulation.mode = Checkpoint::Mode::restore_tensors;
   modulation->visit(saved.modulation);
   conformance::set_generator_state(saved.generator);
@@ -110,9 +155,10 @@ void Bench::copy_weights(const Bench& other) {
 std::string Bench::differs_from(const Bench& other) const {
   const auto ours = network.named_tensors();
   const auto theirs = other.network.named_tensors();
-  for (std::size_t i = 0; i < ours.size(); ++i) {
+  for (std::size_t i = 0; i < theirs.size(); ++i) {
+    if (i >= ours.size()) return theirs[i].first;
     const auto& [name, tensor] = ours[i];
-    const Tensor& their_tensor = theirs.at(i).second;
+    const Tensor& their_tensor = theirs[i].second;
     if (!conformance::same_bits(tensor.grad(), their_tensor.grad())) return "the gradient of " + name;
     if (!conformance::same_bits(tensor, their_tensor)) return name;
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,7 +9,7 @@
 #include <torch/types.h>
 
 #include "poise/modulation.h"
-#include "reference_trainer.h"
+#include "poise/reference_trainer.h"
 #include "small_models.h"
 
 namespace poise::reference {
@@ -23,9 +24,9 @@ class Bench {
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;
 
-  void begin() { modulation->begin(trainer); }
+  void begin();
   /// One training step and the epoch's hooks around it where they are due. An epoch has two steps, unless the
-  /// modulation plans it differently.
+  /// modulation plans it differently. Nothing once the modulation has stopped the training.
   void train();
   /// The training step alone.
   void step(const Batch& batch);
@@ -33,11 +34,14 @@ class Bench {
   /// All that a run needs to go on, as the host keeps it.
   struct Saved {
     Checkpoint modulation;
-    std::vector<torch::Tensor> tensors;
-    std::vector<torch::Tensor> momentum;
+    Snapshot model;
+    std::vector<Optimizer::Part> parts;  ///< for rate factors and what is frozen
+    std::map<std::string, Snapshot> snapshots;
+    bool stopped = false;
     torch::Tensor generator;
     std::vector<Batch> batches;
-    std::size_t next = 0;
+    std::int64_t batch = 0;
+    std::int64_t pass_batches = 0;
     std::int64_t pass = 0;
     std::int64_t passes = 0;
     std::int64_t epoch = 0;
@@ -47,9 +51,10 @@ class Bench {
   /// In place of begin().
   void resume(Saved saved);
 
-  /// Parameters and buffers take the values of `other`'s.
+  /// Parameters and buffers take the values of `other`'s, which may have more modules of a modulation's own.
   void copy_weights(const Bench& other);
-  /// The first parameter, gradient or buffer whose bits are not `other`'s; empty when all are the same.
+  /// The first parameter, gradient or buffer whose bits are not `other`'s; empty when all are the same. Modules that
+  /// `other` has not are passed over.
   [[nodiscard]] std::string differs_from(const Bench& other) const;
   /// The first parameter or gradient that is not finite; empty when all are.
   [[nodiscard]] std::string not_finite() const;
@@ -57,13 +62,14 @@ class Bench {
   Network network;
   Trainer trainer;
   std::shared_ptr<Modulation> modulation;
-  Batch data;  ///< the train split
+  std::int64_t subsets_asked = 0;    ///< in the last step
+  std::int64_t backward_passes = 0;  ///< in the last step
 
  private:
   std::vector<Batch> planned();
+  [[nodiscard]] std::int64_t plain_batches() const;
 
   std::vector<Batch> batches_;  ///< of the pass in progress
-  std::size_t next_ = 0;
   std::int64_t pass_ = 0;
   std::int64_t passes_ = 0;  ///< of this epoch; 0: it has not begun
 };

@@ -24,6 +24,7 @@ std::vector<Check> dataset_checks();
 std::vector<Check> dataset_sample_checks();
 std::vector<Check> encoder_checks();
 std::vector<Check> fusion_checks();
+std::vector<Check> modulation_declaration_checks();
 std::vector<Check> modulation_checks();
 std::vector<Check> modulation_state_checks();
 

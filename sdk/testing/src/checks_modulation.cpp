@@ -1,4 +1,4 @@
-// What a modulation declares, on small networks of its own: the reference network, which shares nothing with the host's.
+// What a modulation computes, on small networks of its own: the reference network, which shares nothing with the host's.
 #include <cstdint>
 
 #include <ATen/ATen.h>
@@ -16,32 +16,10 @@ using reference::make_data;
 using reference::take;
 using torch::Tensor;
 
-Finding requirements_make_sense(const Subject& subject) {
-  const auto modulation = make<Modulation>(subject);
-  for (int k = 1; k <= 4; ++k) {
-    const auto needs = modulation->requirements(k);
-    const int least = needs.min_modalities;
-    const int most = needs.max_modalities;
-    if (least < 1 || least > most || most > max_modalities) {
-      return failed(text("for ", k, " modalities it declares a range of ", least, " to ", most));
-    }
-    const std::int64_t subsets = (std::int64_t{1} << k) - 1;
-    if (k >= least && k <= most && (needs.subsets_per_step < 1 || needs.subsets_per_step > subsets)) {
-      return failed(text("of ", k, " modalities it declares ", needs.subsets_per_step, " subsets a step"));
-    }
-  }
-  return passed();
-}
-
-Finding takes_a_network(const Subject& subject) {
-  std::string why_not = "it declares no case of one to three modalities";
-  return accepted_designs(subject, "", &why_not).empty() ? failed(why_not) : passed();
-}
-
 /// Some training on `data`.
 Finding trains_on(const Subject& subject, const Design& design, const Batch& data) {
   Bench bench(design, make<Modulation>(subject), subject.seed);
-  bench.data = data;
+  bench.trainer.train_data = data;
   bench.begin();
   for (int step = 0; step < 4; ++step) {
     bench.train();
@@ -145,6 +123,15 @@ const Tensor& tensor_of(const std::vector<std::pair<std::string, Tensor>>& all, 
   throw Error("the small network has no tensor " + name);
 }
 
+/// Those of `to` whose name begins with `prefix` take the values of `from` with the first two modalities swapped.
+void swap_weights(const reference::Network& from, reference::Network& to, const std::string& prefix) {
+  const at::NoGradGuard no_grad;
+  const auto values = from.named_tensors();
+  for (auto& [name, tensor] : to.named_tensors()) {
+    if (name.starts_with(prefix)) tensor.copy_(tensor_of(values, swapped(name)));
+  }
+}
+
 Finding swapping_swaps(const Subject& subject, const Design& accepted) {
   if (accepted.modalities < 2) return skipped("there is nothing to swap");
   if (!make<Modulation>(subject)->requirements(accepted.modalities).symmetric) {
@@ -154,17 +141,18 @@ Finding swapping_swaps(const Subject& subject, const Design& accepted) {
   design.dtype = at::kDouble;
   Bench one(design, make<Modulation>(subject), subject.seed);
   Bench two(design, make<Modulation>(subject), subject.seed);
-  const auto ones = one.network.named_tensors();
-  const auto twos = two.network.named_tensors();
-  {
-    const at::NoGradGuard no_grad;
-    for (auto& [name, tensor] : two.network.named_tensors()) tensor.copy_(tensor_of(ones, swapped(name)));
+  swap_weights(one.network, two.network, "");
+  if (one.trainer.teachers != nullptr) swap_weights(*one.trainer.teachers, *two.trainer.teachers, "");
+  for (auto* data : {&two.trainer.train_data, &two.trainer.validation_data}) {
+    std::swap(data->inputs[0], data->inputs[1]);
   }
-  std::swap(two.data.inputs[0], two.data.inputs[1]);
   for (auto* bench : {&one, &two}) {
     torch::manual_seed(subject.seed);
     bench->begin();
   }
+  swap_weights(one.network, two.network, "own.");
+  const auto ones = one.network.named_tensors();
+  const auto twos = two.network.named_tensors();
   for (int step = 0; step < 6; ++step) {
     for (auto* bench : {&one, &two}) {
       torch::manual_seed(subject.seed + static_cast<std::uint64_t>(step));
@@ -188,19 +176,6 @@ Finding swapping_swaps(const Subject& subject, const Design& accepted) {
   return passed();
 }
 
-Finding subsets_as_declared(const Subject& subject, const Design& design) {
-  Bench bench(design, make<Modulation>(subject), subject.seed);
-  const auto declared = bench.modulation->requirements(design.modalities).subsets_per_step;
-  bench.begin();
-  for (int step = 0; step < 6; ++step) {
-    bench.train();
-    if (bench.network.subsets_asked() <= declared) continue;
-    return failed(text("in step ", step + 1, " it asks for ", bench.network.subsets_asked(),
-                       " subsets, and declares ", declared));
-  }
-  return passed();
-}
-
 Finding predict_obeys_the_subsets(const Subject& subject, const Design& design) {
   Bench bench(design, make<Modulation>(subject), subject.seed);
   bench.begin();
@@ -209,7 +184,7 @@ Finding predict_obeys_the_subsets(const Subject& subject, const Design& design) 
   std::vector<Subset> subsets;
   for (std::uint32_t bits = 1; bits <= Subset::all(design.modalities).bits; ++bits) subsets.push_back({bits});
   const auto count = static_cast<std::int64_t>(subsets.size());
-  const Batch& batch = bench.data;
+  const Batch& batch = bench.trainer.train_data;
   bench.network.begin_evaluation();
   const auto logits = bench.modulation->predict(batch, subsets, bench.trainer);
   if (!has_shape(logits, {count, batch.size(), bench.network.outputs()})) {
@@ -237,9 +212,10 @@ Finding feature_is_one_row_a_sample(const Subject& subject, const Design& design
   bench.train();
   const at::NoGradGuard no_grad;
   bench.network.begin_evaluation();
-  const auto feature = bench.modulation->feature(bench.data, bench.trainer);
+  const Batch& batch = bench.trainer.train_data;
+  const auto feature = bench.modulation->feature(batch, bench.trainer);
   if (!feature.defined()) return skipped("it has no feature");
-  if (feature.dim() != 2 || feature.size(0) != bench.data.size())
+  if (feature.dim() != 2 || feature.size(0) != batch.size())
     return failed(text("the feature has the shape ", feature.sizes()));
   return is_finite(feature) ? passed() : failed("the feature is not finite");
 }
@@ -248,9 +224,6 @@ Finding feature_is_one_row_a_sample(const Subject& subject, const Design& design
 
 std::vector<Check> modulation_checks() {
   return {
-      {"requirements_make_sense", "Its range of modalities and its subsets a step can be.",
-       &requirements_make_sense},
-      {"takes_a_network", "It takes a small network of one to three modalities.", &takes_a_network},
       {"trains", "It trains every network that it takes.", &on_each_design<trains>},
       {"finite_for_a_small_batch", "Gradients are finite for two samples.",
        &on_each_design<finite_for_a_small_batch>},
@@ -265,8 +238,6 @@ std::vector<Check> modulation_checks() {
        &neutral_options_are_joint_training},
       {"swapping_swaps", "Swapping two modalities swaps what it does, unless it says otherwise.",
        &on_each_design<swapping_swaps>},
-      {"subsets_as_declared", "A step asks for no more subsets than declared.",
-       &on_each_design<subsets_as_declared>},
       {"predict_obeys_the_subsets", "Predictions do not depend on modalities outside the subset.",
        &on_each_design<predict_obeys_the_subsets>},
       {"feature_is_one_row_a_sample", "The feature of an evaluation is [B, d], or undefined.",

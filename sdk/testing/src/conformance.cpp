@@ -74,6 +74,7 @@ const std::vector<Check>& checks_of(const std::string& kind) {
     add("dataset", suite::dataset_sample_checks());
     add("encoder", suite::encoder_checks());
     add("fusion", suite::fusion_checks());
+    add("modulation", suite::modulation_declaration_checks());
     add("modulation", suite::modulation_checks());
     add("modulation", suite::modulation_state_checks());
     return all;

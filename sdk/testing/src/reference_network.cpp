@@ -1,4 +1,4 @@
-#include "reference_network.h"
+#include "poise/reference_network.h"
 
 #include <algorithm>
 
@@ -59,11 +59,13 @@ std::int64_t Network::width(int modality) const {
 void Network::set_mode(bool training) {
   for (auto& encoder : encoders_) encoder->train(training);
   fusion_->train(training);
+  for (auto& [name, module] : own_) module->train(training);
 }
 
 void Network::begin_step() {
   forget();
   subsets_asked_ = 0;
+  fuse_calls_ = 0;
   training_ = true;
   set_mode(true);
 }
@@ -75,34 +77,33 @@ void Network::begin_evaluation() {
 }
 
 Network::Pass& Network::pass_of(const Batch& batch) {
-  const void* identity = batch.targets.unsafeGetTensorImpl();
-  if (pass_.batch == identity) return pass_;
-  if (pass_.batch != nullptr && training_) {
+  if (pass_.targets.is_same(batch.targets)) return pass_;
+  if (pass_.targets.defined() && training_) {
     throw Error("a training step has one training pass: ask for the features and logits of its own batch.");
   }
   pass_ = Pass{};
-  pass_.batch = identity;
+  pass_.targets = batch.targets;
+  pass_.features.resize(encoders_.size());
+  pass_.pooled.resize(encoders_.size());
   pass_.shares.resize(encoders_.size());
+  if (training_) subsets_asked_ += 1;
   return pass_;
 }
 
-std::vector<Tensor> Network::encoded(const Batch& batch, Subset present) {
-  std::vector<Tensor> inputs;
-  for (std::size_t m = 0; m < encoders_.size(); ++m) {
-    const Tensor& input = batch.inputs.at(m);
-    inputs.push_back(present.has(static_cast<int>(m)) ? input : encoders_[m]->absent(input));
-  }
+Tensor Network::encoded(const Batch& batch, std::size_t m, const Tensor& input) {
+  const Tensor& lengths = batch.lengths.at(m);
+  const auto given = encoders_.at(m)->forward(input, lengths);
+  return fusion_->takes_tokens() ? given : mean_token(given, lengths);
+}
+
+std::vector<Tensor> Network::encoded(const Batch& batch, const std::vector<Tensor>& inputs) {
   if (auto* inside = dynamic_cast<IntermediateFusion*>(fusion_.get())) {
     std::vector<StagedEncoder*> staged;
     for (auto& encoder : encoders_) staged.push_back(dynamic_cast<StagedEncoder*>(encoder.get()));
     return inside->encode(staged, inputs);
   }
   std::vector<Tensor> features;
-  for (std::size_t m = 0; m < encoders_.size(); ++m) {
-    const Tensor& lengths = batch.lengths.at(m);
-    const auto given = encoders_[m]->forward(inputs[m], lengths);
-    features.push_back(fusion_->takes_tokens() ? given : mean_token(given, lengths));
-  }
+  for (std::size_t m = 0; m < encoders_.size(); ++m) features.push_back(encoded(batch, m, inputs.at(m)));
   return features;
 }
 
@@ -114,22 +115,46 @@ FusionOutput Network::fused(const Batch& batch, const std::vector<Tensor>& featu
   return fusion_->forward(features, lengths);
 }
 
+FusionOutput Network::fuse(const Batch& batch, const std::vector<Tensor>& features, const Tensor& keep) {
+  fuse_calls_ += 1;
+  if (!keep.defined()) return fused(batch, features);
+  std::vector<Tensor> kept;
+  for (std::size_t m = 0; m < features.size(); ++m) {
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(features[m].dim()), 1);
+    shape[0] = features[m].size(0);
+    kept.push_back(features[m] * keep.select(1, static_cast<std::int64_t>(m)).reshape(shape));
+  }
+  return fused(batch, kept);
+}
+
 FusionOutput& Network::full(const Batch& batch) {
-  encode(batch);
+  features(batch);
   if (!pass_.output.logits.defined()) pass_.output = fused(batch, pass_.features);
   return pass_.output;
 }
 
-const std::vector<Tensor>& Network::encode(const Batch& batch) {
+const Tensor& Network::taken(const Batch& batch, int modality) {
   Pass& pass = pass_of(batch);
-  if (pass.features.empty()) {
-    subsets_asked_ += 1;
-    pass.features = encoded(batch, Subset::all(modalities()));
-    for (std::size_t m = 0; m < encoders_.size(); ++m) {
-      pass.pooled.push_back(mean_token(pass.features[m], batch.lengths.at(m)));
-    }
+  const auto m = static_cast<std::size_t>(modality);
+  if (pass.features.at(m).defined()) return pass.features[m];
+  if (dynamic_cast<IntermediateFusion*>(fusion_.get()) != nullptr) {
+    pass.features = encoded(batch, batch.inputs);
+  } else {
+    pass.features[m] = encoded(batch, m, batch.inputs.at(m));
   }
-  return pass.pooled;
+  return pass.features[m];
+}
+
+const std::vector<Tensor>& Network::features(const Batch& batch) {
+  for (int m = 0; m < modalities(); ++m) taken(batch, m);
+  return pass_.features;
+}
+
+Tensor Network::encode(const Batch& batch, int modality) {
+  const Tensor& features = taken(batch, modality);
+  Tensor& pooled = pass_.pooled.at(static_cast<std::size_t>(modality));
+  if (!pooled.defined()) pooled = mean_token(features, batch.lengths.at(static_cast<std::size_t>(modality)));
+  return pooled;
 }
 
 Tensor Network::logits(const Batch& batch) { return full(batch).logits; }
@@ -138,8 +163,8 @@ Tensor Network::feature(const Batch& batch) { return full(batch).feature; }
 
 Tensor Network::share(const Batch& batch, int modality) {
   const auto m = static_cast<std::size_t>(modality);
-  const Tensor& own = encode(batch).at(m);
-  if (!pass_.shares[m].defined()) pass_.shares[m] = fusion_->share(modality, own);
+  const Tensor pooled = encode(batch, modality);
+  if (!pass_.shares[m].defined()) pass_.shares[m] = fusion_->share(modality, pooled);
   return pass_.shares[m];
 }
 
@@ -152,9 +177,14 @@ Tensor Network::logits(const Batch& batch, const std::vector<Subset>& subsets) {
       all.push_back(whole);
       continue;
     }
-    subsets_asked_ += 1;
+    if (training_) subsets_asked_ += 1;
+    std::vector<Tensor> inputs;
+    for (std::size_t m = 0; m < encoders_.size(); ++m) {
+      const Tensor& input = batch.inputs.at(m);
+      inputs.push_back(subset.has(static_cast<int>(m)) ? input : encoders_[m]->absent(input));
+    }
     set_mode(false);
-    all.push_back(fused(batch, encoded(batch, subset)).logits);
+    all.push_back(fused(batch, encoded(batch, inputs)).logits);
     set_mode(training_);
   }
   return at::stack(all);
@@ -186,12 +216,13 @@ std::vector<Tensor> Network::parameters(Role role, int modality) const {
 
 std::vector<std::pair<std::string, Tensor>> Network::named_tensors() const {
   std::vector<std::pair<std::string, Tensor>> result;
-  const auto add = [&](const std::string& prefix, const torch::nn::Module& module) {
+  const auto list = [&](const std::string& prefix, const torch::nn::Module& module) {
     for (const auto& item : module.named_parameters()) result.emplace_back(prefix + item.key(), item.value());
     for (const auto& item : module.named_buffers()) result.emplace_back(prefix + item.key(), item.value());
   };
-  for (std::size_t m = 0; m < encoders_.size(); ++m) add("encoder." + names_[m] + ".", *encoders_[m]);
-  add("fusion.", *fusion_);
+  for (std::size_t m = 0; m < encoders_.size(); ++m) list("encoder." + names_[m] + ".", *encoders_[m]);
+  list("fusion.", *fusion_);
+  for (const auto& [name, module] : own_) list("own." + name + ".", *module);
   return result;
 }
 
@@ -209,7 +240,22 @@ Batch Network::masked(const Batch& batch, const Tensor& present) const {
   return result;
 }
 
+void Network::add(const std::string& name, const std::shared_ptr<torch::nn::Module>& module,
+                  const std::vector<int>& modalities) {
+  const bool is_taken =
+      std::any_of(own_.begin(), own_.end(), [&](const auto& own) { return own.first == name; });
+  if (is_taken) throw Error("it adds a module '" + name + "' twice.");
+  for (auto& parameter : module->parameters()) parameter.set_data(parameter.to(dtype_));
+  for (auto& buffer : module->buffers()) {
+    if (buffer.is_floating_point()) buffer.set_data(buffer.to(dtype_));
+  }
+  module->train(training_);
+  own_.emplace_back(name, module);
+  for (const auto& parameter : module->parameters()) roles_.push_back({parameter, Role::own, modalities});
+}
+
 void Network::convert(torch::Dtype dtype) {
+  dtype_ = dtype;
   for (auto& encoder : encoders_) encoder->to(dtype);
   fusion_->to(dtype);
 }

@@ -1,8 +1,13 @@
-#include "reference_trainer.h"
+#include "poise/reference_trainer.h"
+
+#include <algorithm>
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "poise/error.h"
+#include "small_models.h"
+#include "tensors.h"
 
 namespace poise::reference {
 
@@ -46,77 +51,176 @@ Tensor Objective::correct(const Tensor& logits, const Tensor& targets) const {
   return (logits - targets).abs().lt(0.5);
 }
 
-Optimizer::Optimizer(std::vector<Tensor> parameters)
-    : momentum(parameters.size()), parameters_(std::move(parameters)) {}
-
-void Optimizer::zero() {
-  for (auto& parameter : parameters_) parameter.mutable_grad() = Tensor();
+Optimizer::Part& Optimizer::part_of(const Tensor& parameter) {
+  for (auto& part : parts) {
+    if (part.parameter.is_same(parameter)) return part;
+  }
+  throw Error("the optimizer does not update such a parameter.");
 }
 
-void Optimizer::step() {
-  if (frozen) return;
-  const at::NoGradGuard no_grad;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const Tensor gradient = parameters_[i].grad();
-    if (!gradient.defined()) continue;
-    momentum[i] = momentum[i].defined() ? momentum[i] * 0.9 + gradient : gradient.clone();
-    parameters_[i].sub_(momentum[i] * 0.05);
+void Optimizer::add(const std::vector<Tensor>& parameters) {
+  for (const auto& parameter : parameters) {
+    parts.push_back({.parameter = parameter, .momentum = {}, .factor = 1, .frozen = false});
   }
 }
 
+void Optimizer::zero() {
+  for (auto& part : parts) part.parameter.mutable_grad() = Tensor();
+}
+
+void Optimizer::update(Part& part) {
+  const at::NoGradGuard no_grad;
+  const Tensor gradient = part.parameter.grad();
+  if (!gradient.defined() || part.frozen) return;
+  part.momentum = part.momentum.defined() ? part.momentum * 0.9 + gradient : gradient.clone();
+  part.parameter.sub_(part.momentum * (0.05 * part.factor));
+}
+
+void Optimizer::step() {
+  for (auto& part : parts) {
+    if (!stands_still) update(part);
+  }
+}
+
+void Optimizer::step(const std::vector<Tensor>& parameters) {
+  for (const auto& parameter : parameters) {
+    Part& part = part_of(parameter);
+    if (!stands_still) update(part);
+  }
+}
+
+void Optimizer::set_rate_factor(const std::vector<Tensor>& parameters, double factor) {
+  for (const auto& parameter : parameters) part_of(parameter).factor = factor;
+}
+
+void Optimizer::freeze(const std::vector<Tensor>& parameters) {
+  for (const auto& parameter : parameters) part_of(parameter).frozen = true;
+}
+
+void Optimizer::forget(const std::vector<Tensor>& parameters) {
+  for (const auto& parameter : parameters) part_of(parameter).momentum = Tensor();
+}
+
 void Trainer::backward(const Tensor& loss) {
+  backward_passes += 1;
   optimizer_.zero();
   loss.backward();
+}
+
+std::vector<Tensor> Trainer::gradients(const Tensor& loss, const std::vector<Tensor>& parameters) {
+  backward_passes += 1;
+  auto result = torch::autograd::grad({loss}, parameters, {}, true, false, true);
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    if (!result[i].defined()) result[i] = at::zeros_like(parameters[i]);
+  }
+  return result;
 }
 
 void Trainer::record(const std::string& name, const Tensor& value) {
   recorded[name] = value.detach().clone();
 }
 
-namespace {
+void Trainer::add_module(const std::string& name, const std::shared_ptr<torch::nn::Module>& module,
+                         const std::vector<int>& modalities) {
+  network_.add(name, module, modalities);
+  optimizer_.add(module->parameters());
+}
 
-/// Stores the value, or gives it back where that is due now.
-template <class Value>
-void exchange(std::map<std::string, Value>& kept, const std::string& name, Value& value, bool saving,
-              bool due) {
-  if (saving) {
-    if (!kept.emplace(name, value).second) throw Error("visit() names '" + name + "' twice.");
-  } else if (due) {
-    const auto found = kept.find(name);
-    if (found == kept.end()) throw Error("the checkpoint lacks '" + name + "'.");
-    value = found->second;
+const Batch& Trainer::data_of(Split split) const {
+  if (split == Split::test)
+    throw Error("it asks for the test split, which trains nothing and selects nothing.");
+  return split == Split::train ? train_data : validation_data;
+}
+
+void Trainer::refuse_in_step() const {
+  if (in_step) throw Error("it visits data in a training step: do so between epochs.");
+}
+
+void Trainer::for_each_batch(Split split, const Tensor& ids, const std::function<bool(const Batch&)>& see) {
+  refuse_in_step();
+  const Batch& data = data_of(split);
+  const Tensor wanted = ids.defined() ? ids : at::arange(data.size(), at::kLong);
+  const at::NoGradGuard no_grad;
+  network_.begin_evaluation();
+  for (const auto& part : wanted.chunk(2)) {
+    if (part.size(0) == 0 || !see(take(data, part))) break;
+    network_.forget();
+  }
+  network_.begin_step();
+}
+
+double Trainer::mean_loss(Split split, const std::function<Tensor(const Batch&)>& loss) {
+  double sum = 0;
+  for_each_batch(split, {}, [&](const Batch& batch) {
+    sum += loss(batch).item<double>() * static_cast<double>(batch.size());
+    return true;
+  });
+  return sum / static_cast<double>(samples(split));
+}
+
+Probe Trainer::probe(std::int64_t epochs, const std::function<Tensor(const Batch&)>& loss) {
+  refuse_in_step();
+  const Snapshot before = taken();
+  const auto generator = conformance::generator_state();
+  Probe probe;
+  probe.train_before = mean_loss(Split::train, loss);
+  probe.validation_before = mean_loss(Split::validation, loss);
+  Optimizer fresh(network_.parameters());
+  for (std::int64_t epoch = 0; epoch < epochs; ++epoch) {
+    network_.begin_step();
+    fresh.zero();
+    loss(train_data).backward();
+    fresh.step();
+    network_.forget();
+  }
+  fresh.zero();
+  probe.train_after = mean_loss(Split::train, loss);
+  probe.validation_after = mean_loss(Split::validation, loss);
+  put_back(before);
+  conformance::set_generator_state(generator);
+  return probe;
+}
+
+Tensor Trainer::teacher_feature(const Batch& batch, int modality) {
+  if (teachers == nullptr) throw Error("it asks for teachers that its requirements do not name.");
+  const at::NoGradGuard no_grad;
+  teachers->begin_evaluation();
+  return teachers->encode(batch, modality);
+}
+
+Snapshot Trainer::taken() const {
+  Snapshot snapshot;
+  for (const auto& [name, tensor] : network_.named_tensors()) {
+    snapshot.tensors.emplace_back(name, tensor.detach().clone());
+  }
+  for (const auto& part : optimizer_.parts) {
+    snapshot.momentum.push_back(part.momentum.defined() ? part.momentum.clone() : Tensor());
+  }
+  return snapshot;
+}
+
+void Trainer::put_back(const Snapshot& snapshot) {
+  auto now = network_.named_tensors();
+  const bool same_names = std::equal(now.begin(), now.end(), snapshot.tensors.begin(), snapshot.tensors.end(),
+                                     [](const auto& a, const auto& b) { return a.first == b.first; });
+  if (!same_names) {
+    throw Error(
+        "the network has other modules than what is put back: after a resume begin() must add the same "
+        "again, "
+        "and none may be added between a snapshot and its restoring.");
+  }
+  const at::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < now.size(); ++i) now[i].second.copy_(snapshot.tensors[i].second);
+  for (std::size_t i = 0; i < optimizer_.parts.size(); ++i) {
+    const Tensor& momentum = snapshot.momentum.at(i);
+    optimizer_.parts[i].momentum = momentum.defined() ? momentum.clone() : Tensor();
   }
 }
 
-}  // namespace
-
-void Checkpoint::scalar(const std::string& name, double& value) {
-  exchange(numbers, name, value, mode == Mode::save, mode == Mode::restore_scalars);
-}
-
-void Checkpoint::scalar(const std::string& name, std::int64_t& value) {
-  exchange(integers, name, value, mode == Mode::save, mode == Mode::restore_scalars);
-}
-
-void Checkpoint::tensor(const std::string& name, Tensor& value) {
-  exchange(tensors, name, value, mode == Mode::save, mode == Mode::restore_tensors);
-  // Neither side may write into the other's.
-  Tensor& own = mode == Mode::save ? tensors[name] : value;
-  if (mode != Mode::restore_scalars && own.defined()) own = own.detach().clone();
-}
-
-std::vector<std::string> Checkpoint::names() const {
-  std::vector<std::string> result;
-  for (const auto& [name, value] : numbers) result.push_back(name);
-  for (const auto& [name, value] : integers) result.push_back(name);
-  for (const auto& [name, value] : tensors) result.push_back(name);
-  return result;
-}
-
-void Checkpoint::remove(const std::string& name) {
-  numbers.erase(name);
-  integers.erase(name);
-  tensors.erase(name);
+void Trainer::restore(const std::string& name) {
+  const auto kept = snapshots.find(name);
+  if (kept == snapshots.end()) throw Error("it restores the snapshot '" + name + "', which it never kept.");
+  put_back(kept->second);
 }
 
 }  // namespace poise::reference

@@ -7,6 +7,8 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/utils.h>
 
+#include "gates_fusion.h"
+
 namespace poise::reference {
 
 using torch::Tensor;
@@ -133,8 +135,10 @@ std::vector<std::int64_t> shape_of(const Design& design) {
 }  // namespace
 
 std::string described(const Design& design) {
-  return std::to_string(design.modalities) + (design.modalities == 1 ? " modality, " : " modalities, ") +
-         (design.additive ? "additive fusion, " : "fusion with a hidden layer, ") +
+  const std::string count =
+      std::to_string(design.modalities) + (design.modalities == 1 ? " modality, " : " modalities, ");
+  if (design.gates) return count + "fusion with gates inside convolutional encoders";
+  return count + (design.additive ? "additive fusion, " : "fusion with a hidden layer, ") +
          (design.convolutions ? "convolutional" : "linear") + " encoders" +
          (design.norm ? " with BatchNorm" : "");
 }
@@ -148,10 +152,16 @@ Network make_network(const Design& design, std::uint64_t seed) {
     modality.name = "m" + std::to_string(m);
     modality.shape = shape_of(design);
     modalities.push_back(modality);
-    encoders.push_back(std::make_shared<SmallEncoder>(design));
+    if (design.gates) {
+      encoders.push_back(std::make_shared<StagedImages>(hidden));
+    } else {
+      encoders.push_back(std::make_shared<SmallEncoder>(design));
+    }
   }
   std::shared_ptr<Fusion> fusion;
-  if (design.additive) {
+  if (design.gates) {
+    fusion = std::make_shared<GatesFusion>();
+  } else if (design.additive) {
     fusion = std::make_shared<SharesFusion>();
   } else {
     fusion = std::make_shared<HiddenFusion>();
@@ -188,7 +198,9 @@ Batch take(const Batch& data, const Tensor& ids) {
   Batch batch;
   batch.ids = ids;
   for (const auto& input : data.inputs) batch.inputs.push_back(input.index_select(0, ids));
-  batch.lengths = data.lengths;
+  for (const auto& lengths : data.lengths) {
+    batch.lengths.push_back(lengths.defined() ? lengths.index_select(0, ids) : Tensor());
+  }
   batch.targets = data.targets.index_select(0, ids);
   return batch;
 }

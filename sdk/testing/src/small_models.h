@@ -8,7 +8,7 @@
 #include <torch/types.h>
 
 #include "poise/intermediate.h"
-#include "reference_network.h"
+#include "poise/reference_network.h"
 
 /// Networks and data of a few numbers, with all that makes modulations differ.
 namespace poise::reference {
@@ -18,6 +18,7 @@ struct Design {
   bool additive = true;      ///< the fusion: a sum of shares; else a hidden layer with BatchNorm and dropout
   bool convolutions = true;  ///< the encoders: a convolution; else linear layers alone
   bool norm = false;         ///< BatchNorm in the encoders
+  bool gates = false;        ///< instead: the fusion acts inside the encoders, and has gates (gates_fusion.h)
   TaskKind task = TaskKind::classification;
   torch::Dtype dtype = torch::kFloat;
 };

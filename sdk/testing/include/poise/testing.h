@@ -43,7 +43,9 @@ void expect_refused(const std::string& options, const std::string& part) {
 
 /// Same bits, also of NaN and of the sign of zero.
 inline bool same_bits(const torch::Tensor& a, const torch::Tensor& b) {
-  const auto bytes = [](const torch::Tensor& x) { return x.detach().contiguous().view(torch::kUInt8); };
+  const auto bytes = [](const torch::Tensor& x) {
+    return x.detach().contiguous().flatten().view(torch::kUInt8);
+  };
   return a.sizes() == b.sizes() && a.dtype() == b.dtype() && torch::equal(bytes(a), bytes(b));
 }
 

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <torch/nn/module.h>
 
 #include "poise/state.h"
 #include "poise/trainer.h"
@@ -50,7 +53,6 @@ class FixedLogits : public Network {
   const std::string& modality_name(int m) const override { return names_.at(static_cast<std::size_t>(m)); }
   std::int64_t width(int /*m*/) const override { return 1; }
   bool additive() const override { return false; }
-  const std::vector<torch::Tensor>& encode(const Batch& /*batch*/) override { return features_; }
   torch::Tensor logits(const Batch& /*batch*/) override { return z_[-1]; }
   torch::Tensor logits(const Batch& /*batch*/, const std::vector<Subset>& subsets) override {
     std::vector<torch::Tensor> rows;
@@ -58,7 +60,16 @@ class FixedLogits : public Network {
     return at::stack(rows);
   }
   torch::Tensor feature(const Batch& /*batch*/) override { return {}; }
+  torch::Tensor encode(const Batch& /*batch*/, int /*m*/) override { throw std::logic_error("encode"); }
+  const std::vector<torch::Tensor>& features(const Batch& /*batch*/) override {
+    throw std::logic_error("features");
+  }
   torch::Tensor share(const Batch& /*batch*/, int /*m*/) override { throw std::logic_error("share"); }
+  FusionOutput fuse(const Batch& /*batch*/, const std::vector<torch::Tensor>& /*features*/,
+                    const torch::Tensor& /*keep*/) override {
+    throw std::logic_error("fuse");
+  }
+  Fusion& fusion() override { throw std::logic_error("fusion"); }
   std::vector<torch::Tensor> parameters() const override { return {head_weight, encoder_parameter}; }
   std::vector<torch::Tensor> parameters(Role role) const override {
     return {role == Role::head ? head_weight : encoder_parameter};
@@ -71,11 +82,10 @@ class FixedLogits : public Network {
  private:
   int modalities_;
   std::vector<std::string> names_;
-  std::vector<torch::Tensor> features_;
   torch::Tensor z_;
 };
 
-/// Keeps the last value of every record. Updates nothing.
+/// Keeps the last value of every record. Updates nothing, and has neither data nor teachers.
 class RecordingTrainer : public Trainer {
  public:
   explicit RecordingTrainer(Network& network) : network_(network) {}
@@ -86,8 +96,32 @@ class RecordingTrainer : public Trainer {
   std::int64_t epoch() const override { return current_epoch; }
   std::int64_t epochs() const override { return 100; }
   std::int64_t step() const override { return 0; }
+  std::int64_t batch() const override { return 0; }
+  std::int64_t batches() const override { return 1; }
   void backward(const torch::Tensor& loss) override { loss.backward(); }
+  std::vector<torch::Tensor> gradients(const torch::Tensor& /*loss*/,
+                                       const std::vector<torch::Tensor>& /*parameters*/) override {
+    throw std::logic_error("gradients");
+  }
   void record(const std::string& name, const torch::Tensor& value) override { recorded[name] = value; }
+  void add_module(const std::string& /*name*/, const std::shared_ptr<torch::nn::Module>& /*module*/,
+                  const std::vector<int>& /*modalities*/) override {
+    throw std::logic_error("add_module");
+  }
+  std::int64_t samples(Split /*split*/) const override { throw std::logic_error("samples"); }
+  void for_each_batch(Split /*split*/, const torch::Tensor& /*ids*/,
+                      const std::function<bool(const Batch&)>& /*see*/) override {
+    throw std::logic_error("for_each_batch");
+  }
+  Probe probe(std::int64_t /*epochs*/, const std::function<torch::Tensor(const Batch&)>& /*loss*/) override {
+    throw std::logic_error("probe");
+  }
+  torch::Tensor teacher_feature(const Batch& /*batch*/, int /*m*/) override {
+    throw std::logic_error("teacher_feature");
+  }
+  void snapshot(const std::string& /*name*/) override { throw std::logic_error("snapshot"); }
+  void restore(const std::string& /*name*/) override { throw std::logic_error("restore"); }
+  void stop() override { throw std::logic_error("stop"); }
 
   std::map<std::string, torch::Tensor> recorded;
   std::int64_t current_epoch = 0;
@@ -96,6 +130,16 @@ class RecordingTrainer : public Trainer {
   class NoUpdates : public Optimizer {
     void zero() override {}
     void step() override {}
+    void step(const std::vector<torch::Tensor>& /*parameters*/) override {}
+    void set_rate_factor(const std::vector<torch::Tensor>& /*parameters*/, double /*factor*/) override {
+      throw std::logic_error("set_rate_factor");
+    }
+    void freeze(const std::vector<torch::Tensor>& /*parameters*/) override {
+      throw std::logic_error("freeze");
+    }
+    void forget(const std::vector<torch::Tensor>& /*parameters*/) override {
+      throw std::logic_error("forget");
+    }
   };
   Network& network_;
   PlainObjective objective_;
