@@ -10,6 +10,13 @@
 // The next stages go on from there. With f_m what the encoders' last parts make of the last x_m:
 //
 //   z = H [f_1, f_2] + b = sum_m f_m H_m^T + b
+//
+// The gates of a modality can be replaced (N. Wu, S. Jastrzebski, K. Cho, K. J. Geras, "Characterizing and
+// Overcoming the Greedy Nature of Learning in Multi-modal Deep Neural Networks", ICML 2022) by their running
+// average a_m over the training steps so far, this one included, through which no gradient flows. In the n-th
+// training step, before use:
+//
+//   a_m <- a_m + (mean over the batch of e_m - a_m) / n
 #include <array>
 #include <numeric>
 #include <string>
@@ -19,6 +26,7 @@
 
 #include "poise/error.h"
 #include "poise/fusion.h"
+#include "poise/gate_switch.h"
 #include "poise/intermediate.h"
 #include "poise/plugin.h"
 
@@ -29,17 +37,22 @@ class TransferImpl : public torch::nn::Module {
  public:
   TransferImpl(const std::vector<std::string>& modalities, const std::array<std::int64_t, 2>& channels,
                std::int64_t units)
-      : squeeze(register_module("squeeze", torch::nn::Linear(channels[0] + channels[1], units))) {
+      : squeeze(register_module("squeeze", torch::nn::Linear(channels[0] + channels[1], units))),
+        steps_(register_buffer("steps", torch::zeros({}))) {
     for (std::size_t m = 0; m < 2; ++m) {
       excite.emplace_back(register_module("excite_" + modalities[m], torch::nn::Linear(units, channels[m])));
+      averages_.push_back(register_buffer("average_" + modalities[m], torch::zeros({channels[m]})));
     }
   }
 
-  std::vector<torch::Tensor> forward(const std::vector<torch::Tensor>& x) {
+  /// `replaced`: [2] bool, or undefined for none.
+  std::vector<torch::Tensor> forward(const std::vector<torch::Tensor>& x, const torch::Tensor& replaced) {
     const auto j = squeeze(torch::cat({mean(x[0]), mean(x[1])}, 1)).relu();
+    if (is_training()) steps_.add_(1);
     std::vector<torch::Tensor> gated;
     for (std::size_t m = 0; m < 2; ++m) {
       auto e = 2 * excite[m](j).sigmoid();
+      if (is_training()) e = counted(m, e, replaced);
       while (e.dim() < x[m].dim()) e = e.unsqueeze(-1);
       gated.push_back(x[m] * e);
     }
@@ -51,10 +64,22 @@ class TransferImpl : public torch::nn::Module {
 
  private:
   static torch::Tensor mean(const torch::Tensor& x) { return x.dim() > 2 ? x.flatten(2).mean(2) : x; }
+
+  /// Counts modality m's gates e [B, C_m], and gives them or their average.
+  torch::Tensor counted(std::size_t m, const torch::Tensor& e, const torch::Tensor& replaced) {
+    auto& average = averages_[m];
+    average.add_((e.detach().mean(0) - average) / steps_);
+    if (!replaced.defined()) return e;
+    return torch::where(replaced[static_cast<std::int64_t>(m)], average.to(e.scalar_type()), e);
+  }
+
+  // Buffers, so that a run that goes on has them.
+  torch::Tensor steps_;                  // n, a floating-point number as the averages
+  std::vector<torch::Tensor> averages_;  // a_m [C_m]
 };
 TORCH_MODULE(Transfer);
 
-class Mmtm : public poise::Fusion, public poise::IntermediateFusion {
+class Mmtm : public poise::Fusion, public poise::IntermediateFusion, public poise::GateSwitch {
  public:
   explicit Mmtm(poise::Config& config)
       : stages_(config.integers(
@@ -94,7 +119,7 @@ class Mmtm : public poise::Fusion, public poise::IntermediateFusion {
     };
     for (std::size_t i = 0; i < transfers_.size(); ++i) {
       for (std::size_t m = 0; m < 2; ++m) run_to(m, after_[i][m] + 1);
-      x = transfers_[i](x);
+      x = transfers_[i](x, replaced_);
     }
     for (std::size_t m = 0; m < 2; ++m) {
       run_to(m, encoders[m]->stage_channels().size());
@@ -110,7 +135,7 @@ class Mmtm : public poise::Fusion, public poise::IntermediateFusion {
     return {.logits = logits, .feature = torch::cat(features, 1)};
   }
 
-  [[nodiscard]] bool modes_agree() const override { return true; }
+  void replace_gates(const torch::Tensor& replaced) override { replaced_ = replaced; }
 
  private:
   static void check_encoders(const poise::FusionSpec& spec) {
@@ -183,6 +208,7 @@ class Mmtm : public poise::Fusion, public poise::IntermediateFusion {
   std::vector<Transfer> transfers_;
   std::vector<torch::Tensor> weights_;  // H_m [C, d_m]
   torch::Tensor bias_;                  // b [C]
+  torch::Tensor replaced_;              // [2] bool, undefined until somebody asks
 };
 
 }  // namespace

@@ -1,11 +1,16 @@
+#include <algorithm>
+
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
+#include <nlohmann/json.hpp>
 
 #include "poise/conformance_test.h"
 #include "poise/error.h"
 #include "poise/fusion.h"
+#include "poise/gate_switch.h"
 #include "poise/intermediate.h"
 #include "poise/testing.h"
+#include "poise/testing_oracle.h"
 
 namespace {
 
@@ -81,6 +86,10 @@ struct Network {
   [[nodiscard]] std::vector<torch::Tensor> encode(const std::vector<torch::Tensor>& inputs) const {
     auto* intermediate = dynamic_cast<poise::IntermediateFusion*>(fusion.get());
     return intermediate->encode({image.get(), motion.get()}, inputs);
+  }
+
+  void replace_gates(const torch::Tensor& replaced) const {
+    dynamic_cast<poise::GateSwitch&>(*fusion).replace_gates(replaced);
   }
 };
 
@@ -214,7 +223,7 @@ TEST(Mmtm, SaysWhatItsParametersAreFor) {
 TEST(Mmtm, ComputesTheSameInBothModesAndForOneRow) {
   const torch::NoGradGuard no_grad;
   const Network network("");
-  EXPECT_TRUE(network.fusion->modes_agree());
+  EXPECT_FALSE(network.fusion->modes_agree()) << "training counts its gates";
   const auto inputs = inputs_of(6);
   const auto logits = [&](const std::vector<torch::Tensor>& given) {
     return network.fusion->forward(network.encode(given), {}).logits;
@@ -224,6 +233,129 @@ TEST(Mmtm, ComputesTheSameInBothModesAndForOneRow) {
   EXPECT_TRUE(same_bits(logits(inputs), training));
   const auto row = logits({inputs[0].narrow(0, 4, 1), inputs[1].narrow(0, 4, 1)});
   EXPECT_LT(difference(row, training.narrow(0, 4, 1)), 1e-12);
+}
+
+/// An encoder whose only stage passes its input on.
+class PassedOn : public poise::StagedEncoder {
+ public:
+  [[nodiscard]] std::vector<std::int64_t> stage_channels() const override { return {3}; }
+  torch::Tensor stage(std::size_t /*index*/, const torch::Tensor& x) override { return x; }
+  torch::Tensor pool(const torch::Tensor& x) override { return x; }
+};
+
+/// One transfer module with the parameters of the oracle's `gates`.
+struct Block {
+  nlohmann::json values = poise::testing::oracle("greedy").at("gates");
+  std::shared_ptr<poise::Fusion> fusion = make<poise::Fusion>("stages = [0]\nratio = 2");
+  PassedOn encoder;
+
+  Block() {
+    auto spec = two();
+    spec.modalities = {"0", "1"};
+    spec.widths = {3, 3};
+    spec.stage_channels = {{3}, {3}};
+    fusion->build(spec);
+    fusion->to(torch::kFloat64);
+    const torch::NoGradGuard no_grad;
+    for (const auto& [name, value] : values["parameters"].items()) parameter(name).copy_(tensor_of(value));
+  }
+
+  /// "excite.0.weight" of the oracle is "transfer1.excite_0.weight" here.
+  [[nodiscard]] torch::Tensor parameter(std::string name) const {
+    if (name.starts_with("excite.")) name[6] = '_';
+    return fusion->named_parameters()["transfer1." + name];
+  }
+
+  /// Both modalities, [2, B, 3, P].
+  torch::Tensor gated(const torch::Tensor& x) {
+    auto& between = dynamic_cast<poise::IntermediateFusion&>(*fusion);
+    return torch::stack(between.encode({&encoder, &encoder}, {x[0], x[1]}));
+  }
+};
+
+/// The largest difference of the parameters' gradients.
+double gradients_off(const Block& block, const nlohmann::json& expected) {
+  double off = 0;
+  for (const auto& [name, value] : expected.items()) {
+    off = std::max(off, (block.parameter(name).grad() - tensor_of(value)).abs().max().item<double>());
+  }
+  return off;
+}
+
+TEST(Mmtm, ReplacesGatesByTheirOwnAverageUpToTheStep) {
+  Block block;
+  auto& gate_switch = dynamic_cast<poise::GateSwitch&>(*block.fusion);
+  int replacing = 0;
+  for (const auto& step : block.values["steps"]) {
+    const int replaced = step["replaced"];
+    replacing += replaced >= 0 ? 1 : 0;
+    // In the first steps nobody has asked for anything yet.
+    if (replacing > 0) gate_switch.replace_gates(torch::arange(2).eq(replaced));
+    block.fusion->zero_grad();
+    const auto x = tensor_of(step["x"]).requires_grad_();
+    const auto out = block.gated(x);
+    (tensor_of(step["weight"]) * out).sum().backward();
+    EXPECT_LT(difference(out, tensor_of(step["out"])), 1e-12);
+    EXPECT_LT(difference(x.grad(), tensor_of(step["x_gradients"])), 1e-12);
+    EXPECT_LT(gradients_off(block, step["gradients"]), 1e-12);
+    const auto buffers = block.fusion->named_buffers();
+    const auto averages = torch::stack({buffers["transfer1.average_0"], buffers["transfer1.average_1"]});
+    EXPECT_LT(difference(averages, tensor_of(step["averages"])), 1e-12);
+    if (replaced < 0) continue;
+    EXPECT_GT(difference(out, tensor_of(step["mistake_out_before"])), 1e-3);
+    EXPECT_GT(difference(out, tensor_of(step["mistake_out_other"])), 1e-3);
+    EXPECT_GT(difference(x.grad(), tensor_of(step["mistake_x_gradients"])), 1e-3);
+    EXPECT_GT(gradients_off(block, step["mistake_gradients"]), 1e-3);
+  }
+  EXPECT_EQ(replacing, 3);
+}
+
+TEST(Mmtm, NeitherReplacesNorCountsInAnEvaluation) {
+  const torch::NoGradGuard no_grad;
+  const Network network("");
+  const Network plain("");
+  const auto inputs = inputs_of(6);
+  EXPECT_TRUE(same_bits(network.encode(inputs)[0], plain.encode(inputs)[0]));
+  network.replace_gates(torch::tensor({true, true}));
+  EXPECT_FALSE(same_bits(network.encode(inputs)[0], plain.encode(inputs)[0]));
+  const auto steps = network.fusion->named_buffers()["transfer2.steps"];
+  EXPECT_EQ(steps.item<double>(), 2);
+  EXPECT_EQ(steps.scalar_type(), torch::kFloat64) << "as the module";
+  std::vector<torch::Tensor> before;
+  for (const auto& buffer : network.fusion->buffers()) before.push_back(buffer.clone());
+  EXPECT_EQ(before.size(), 6U) << "in each of two modules a count and an average per modality";
+
+  network.fusion->eval();
+  plain.fusion->eval();
+  const auto features = network.encode(inputs);
+  const auto expected = plain.encode(inputs);
+  for (std::size_t m = 0; m < 2; ++m) EXPECT_TRUE(same_bits(features[m], expected[m]));
+  const auto after = network.fusion->buffers();
+  for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(same_bits(after[i], before[i]));
+
+  network.fusion->train();
+  EXPECT_GT(difference(network.encode(inputs)[0], expected[0]), 1e-6) << "what was asked for still holds";
+}
+
+TEST(Mmtm, ChangesNoBitWhereNothingIsReplaced) {
+  const Network network("", torch::kFloat32);
+  const Network plain("", torch::kFloat32);
+  const auto inputs = inputs_of(6, torch::kFloat32);
+  const auto weights = torch::randn({6, 4});
+  network.replace_gates(torch::tensor({false, false}));
+  for (const auto* each : {&network, &plain}) {
+    (each->fusion->forward(each->encode(inputs), {}).logits * weights).sum().backward();
+  }
+  const auto gradients_of = [](const Network& each) {
+    std::vector<torch::Tensor> gradients;
+    for (const auto& parameter : each.fusion->parameters()) gradients.push_back(parameter.grad());
+    for (const auto& parameter : each.image->parameters()) gradients.push_back(parameter.grad());
+    for (const auto& parameter : each.motion->parameters()) gradients.push_back(parameter.grad());
+    return gradients;
+  };
+  const auto gradients = gradients_of(network);
+  const auto expected = gradients_of(plain);
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(same_bits(gradients[i], expected[i])) << i;
 }
 
 TEST(Mmtm, IsNotAdditive) {
