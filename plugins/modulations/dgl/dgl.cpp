@@ -1,0 +1,120 @@
+// Disentangled Gradient Learning. S. Wei, C. Luo, Y. Luo, "Boosting Multimodal Learning via Disentangled Gradient
+// Learning", ICCV 2025.
+//
+//   z   = fuse(f_1 .. f_k), the features f_m detached
+//   z_m = fuse(0 .. f_m .. 0): the features, not the inputs, of the others are zeros
+//
+//   gradient of the encoders = that of alpha sum_m L(z_m);  what this loss gives the fusion is dropped
+//   gradient of the fusion   = that of L(z)
+//
+// Then the norm of all gradients together is clipped. Encoder m takes part in L(z_m) alone.
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "poise/error.h"
+#include "poise/intermediate.h"
+#include "poise/modulation.h"
+#include "poise/plugin.h"
+
+namespace {
+
+using poise::Batch;
+using poise::Trainer;
+using torch::Tensor;
+
+std::vector<Tensor> copies(const std::vector<Tensor>& tensors) {
+  std::vector<Tensor> result;
+  for (const auto& tensor : tensors) result.push_back(tensor.detach().clone());
+  return result;
+}
+
+void put_back(const std::vector<Tensor>& values, const std::vector<Tensor>& buffers) {
+  const at::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < buffers.size(); ++i) buffers[i].copy_(values[i]);
+}
+
+class Dgl : public poise::Modulation {
+ public:
+  explicit Dgl(poise::Config& config)
+      : alpha_(config.number("alpha", 4.0, {.min = 0},
+                             "weight of the uni-modal losses, which train the encoders")),
+        clip_(config.number("clip", 40.0, {.min = 0},
+                            "clips the norm of all gradients to this value; 0: never")) {}
+
+  [[nodiscard]] poise::Requirements requirements(int /*modalities*/) const override {
+    poise::Requirements needs;
+    needs.min_modalities = 2;
+    needs.symmetric = false;  // a fusion with dropout draws another mask for each modality, in their order
+    needs.backward_passes_per_step = 2;
+    return needs;
+  }
+
+  void begin(Trainer& trainer) override {
+    auto& network = trainer.network();
+    if (dynamic_cast<const poise::IntermediateFusion*>(&network.fusion()) != nullptr) {
+      refuse(
+          "it gives each encoder the gradient of its own modality's loss, and this fusion acts inside the "
+          "encoders, "
+          "where every loss reaches all of them: choose a fusion that follows the encoders.");
+    }
+    encoders_ = network.parameters(poise::Role::encoder);
+    if (encoders_.empty()) {
+      refuse(
+          "it trains the encoders by losses of their own, and none has parameters: choose other encoders.");
+    }
+    only_ = at::eye(network.modalities(), encoders_.front().options().requires_grad(false));
+  }
+
+  void step(const Batch& batch, Trainer& trainer) override {
+    auto& network = trainer.network();
+    const auto buffers = network.fusion().buffers();
+    const auto before = copies(buffers);
+    const auto gradients = trainer.gradients(alpha_ * unimodal_loss(batch, trainer), encoders_);
+    // Running statistics do not count passes of features that are mostly zeros: no prediction sees such.
+    put_back(before, buffers);
+
+    std::vector<Tensor> detached;
+    for (const auto& feature : network.features(batch)) detached.push_back(feature.detach());
+    trainer.backward(trainer.objective().loss(network.fuse(batch, detached).logits, batch));
+
+    for (std::size_t i = 0; i < encoders_.size(); ++i) {
+      // A copy: autograd may give one tensor for two parameters, and the clip scales in place.
+      encoders_[i].mutable_grad() = gradients[i].clone();
+    }
+    if (clip_ > 0) poise::clip_gradients(network.parameters(), clip_);
+    trainer.optimizer().step();
+  }
+
+ private:
+  [[noreturn]] static void refuse(const std::string& sentence) {
+    throw poise::Error(sentence, poise::Fault::usage);
+  }
+
+  /// sum_m L(z_m).
+  Tensor unimodal_loss(const Batch& batch, Trainer& trainer) const {
+    auto& network = trainer.network();
+    const auto& features = network.features(batch);
+    std::vector<Tensor> losses;
+    for (std::int64_t m = 0; m < network.modalities(); ++m) {
+      const Tensor keep = only_[m].expand({batch.size(), network.modalities()});
+      losses.push_back(trainer.objective().loss(network.fuse(batch, features, keep).logits, batch));
+    }
+    const Tensor each = at::stack(losses);
+    trainer.record("unimodal_loss", each.detach());
+    return each.sum();
+  }
+
+  double alpha_;
+  double clip_;
+  std::vector<Tensor> encoders_;  ///< their parameters
+  Tensor only_;                   ///< row m keeps modality m alone, [k, k]
+};
+
+}  // namespace
+
+POISE_MODULATION(Dgl, "dgl",
+                 "encoders learn from uni-modal losses, the fusion from the joint one alone (ICCV 2025)");
