@@ -24,6 +24,7 @@
 #include "poise/epoch_window.h"
 #include "poise/modulation.h"
 #include "poise/plugin.h"
+#include "poise/shapley.h"
 
 namespace {
 
@@ -31,23 +32,6 @@ using poise::Batch;
 using poise::Subset;
 using poise::Trainer;
 using torch::Tensor;
-
-double factorial(int n) { return n < 2 ? 1.0 : n * factorial(n - 1); }
-
-/// [S, k]: what kappa_m counts in k! c_S, for every non-empty S in the order of its bits.
-Tensor coefficients(int k) {
-  const int subsets = (1 << k) - 1;
-  const auto table = at::empty({subsets, k}, at::kDouble);
-  auto entry = table.accessor<double, 2>();
-  for (int row = 0; row < subsets; ++row) {
-    const Subset s{static_cast<std::uint32_t>(row + 1)};
-    for (int m = 0; m < k; ++m) {
-      entry[row][m] = s.has(m) ? factorial(s.size() - 1) * factorial(k - s.size())
-                               : -factorial(s.size()) * factorial(k - s.size() - 1);
-    }
-  }
-  return table;
-}
 
 class Agm : public poise::Modulation {
  public:
@@ -78,9 +62,9 @@ class Agm : public poise::Modulation {
     subsets_.clear();
     for (std::uint32_t bits = 1; bits <= Subset::all(k).bits; ++bits) subsets_.push_back({bits});
     const auto options = trainer.network().parameters().front().options().requires_grad(false);
-    table_ = coefficients(k).to(options.device());
+    table_ = poise::shapley_numerators(k).to(options.device());
     // phi = shapley z: the transposed table over k!, [k, S].
-    shapley_ = (table_.t() / factorial(k)).to(options.dtype());
+    shapley_ = (table_.t() / poise::factorial(k)).to(options.dtype());
     sum_ = at::zeros({k}, options.dtype(at::kDouble));
     kappa_ = at::ones({k}, options.dtype(at::kDouble));
     head_weights_.clear();
@@ -97,7 +81,7 @@ class Agm : public poise::Modulation {
     const Tensor z = trainer.network().logits(batch, subsets_);  // [S, B, C], the full set last
     if (in_window) update_kappa(z.detach(), batch, trainer);
     trainer.record("kappa", kappa_);
-    const Tensor c = at::matmul(table_, kappa_) / factorial(trainer.network().modalities());
+    const Tensor c = at::matmul(table_, kappa_) / poise::factorial(trainer.network().modalities());
     // Its value is that of the full logits, bit for bit; its gradient into z_S is c_S.
     const Tensor routed = z[-1].detach() + (c.to(z.dtype()).view({-1, 1, 1}) * (z - z.detach())).sum(0);
     return trainer.objective().loss(routed, batch);
