@@ -1,7 +1,9 @@
 #include "analysis/comparison.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <set>
 #include <sstream>
@@ -16,6 +18,7 @@ namespace {
 using Quantity = std::function<const double*(const RunResult&)>;
 
 const double* test_score(const RunResult& run) { return &run.test.score; }
+const double* validation_score(const RunResult& run) { return &run.validation.score; }
 
 Quantity test_score_of(const std::string& modality) {
   return [modality](const RunResult& run) -> const double* {
@@ -45,14 +48,21 @@ std::set<std::string> settings(const MethodSummary& method) {
 
 using Methods = std::vector<const MethodSummary*>;
 
-/// Of several references, the one whose settings `group` has, too; null when that leaves not exactly one.
+bool includes(const MethodSummary& method, const MethodSummary& reference) {
+  const std::set<std::string> own = settings(method);
+  const std::set<std::string> wanted = settings(reference);
+  return std::includes(own.begin(), own.end(), wanted.begin(), wanted.end());
+}
+
+/// Of several references the one with most settings of those whose settings `method` has, too; null when
+/// that is not exactly one.
 const MethodSummary* matching(const MethodSummary& method, Methods references) {
   if (references.size() > 1) {
-    const std::set<std::string> own = settings(method);
-    std::erase_if(references, [&](const MethodSummary* reference) {
-      const std::set<std::string> wanted = settings(*reference);
-      return !std::includes(own.begin(), own.end(), wanted.begin(), wanted.end());
-    });
+    std::erase_if(references, [&](const MethodSummary* reference) { return !includes(method, *reference); });
+    std::size_t most = 0;
+    for (const MethodSummary* reference : references) most = std::max(most, settings(*reference).size());
+    std::erase_if(references,
+                  [&](const MethodSummary* reference) { return settings(*reference).size() < most; });
   }
   return references.size() == 1 ? references.front() : nullptr;
 }
@@ -60,9 +70,15 @@ const MethodSummary* matching(const MethodSummary& method, Methods references) {
 const MethodSummary* joint_training(const MethodSummary& method, const std::vector<MethodSummary>& methods) {
   Methods references;
   for (const MethodSummary& other : methods) {
-    if (other.modulation == "joint" && other.alone.empty() && other.fusion == method.fusion) {
+    if (other.modulation == "joint" && other.alone.empty() && other.fusion == method.fusion &&
+        other.condition == method.condition) {
       references.push_back(&other);
     }
+  }
+  if (method.modulation == "joint") {
+    std::erase_if(references, [&](const MethodSummary* reference) {
+      return !includes(method, *reference) || includes(*reference, method);
+    });
   }
   return matching(method, references);
 }
@@ -73,7 +89,7 @@ const MethodSummary* trained_alone(const std::string& modality, const MethodSumm
   Methods any_fusion;
   Methods same_fusion;
   for (const MethodSummary& other : methods) {
-    if (other.alone != modality) continue;
+    if (other.alone != modality || other.condition != method.condition) continue;
     any_fusion.push_back(&other);
     if (other.fusion == method.fusion) same_fusion.push_back(&other);
   }
@@ -87,9 +103,15 @@ Gap gap(const BySeed& shown, const BySeed& alone) {
 
 void compare_with_references(MethodSummary& method, const std::vector<MethodSummary>& methods) {
   if (!method.alone.empty()) return;
-  if (const MethodSummary* joint = joint_training(method, methods); method.modulation != "joint" && joint) {
+  if (const MethodSummary* joint = joint_training(method, methods)) {
     const Spread difference = paired_difference(by_seed(method, test_score), by_seed(*joint, test_score));
-    if (difference.count > 0) method.to_joint = difference;
+    if (difference.count > 0) {
+      Gain gain;
+      gain.difference = difference;
+      gain.p = paired_t_test(difference);
+      gain.detectable = detectable_difference(difference);
+      method.to_joint = gain;
+    }
   }
   for (const auto& [modality, score] : method.modality_score) {
     const MethodSummary* alone = trained_alone(modality, method, methods);
@@ -99,10 +121,18 @@ void compare_with_references(MethodSummary& method, const std::vector<MethodSumm
   }
 }
 
+/// "agm alpha=1.5" of "agm alpha=1.5 noise_snr=0" and "noise_snr=0".
+std::string without_end(const std::string& group, const std::string& condition) {
+  const std::string end = " " + condition;
+  return !condition.empty() && group.ends_with(end) ? group.substr(0, group.size() - end.size()) : group;
+}
+
 MethodSummary summarize(std::vector<RunResult> runs) {
   std::sort(runs.begin(), runs.end(), [](const RunResult& a, const RunResult& b) { return a.seed < b.seed; });
   MethodSummary method;
   method.group = runs.front().group;
+  method.condition = runs.front().condition;
+  method.name = without_end(method.group, method.condition);
   method.modulation = runs.front().modulation;
   method.fusion = runs.front().fusion;
   method.alone = runs.front().alone;
@@ -112,10 +142,49 @@ MethodSummary summarize(std::vector<RunResult> runs) {
   }
   method.runs = std::move(runs);
   method.score = spread(by_seed(method, test_score));
+  method.validation = spread(by_seed(method, validation_score));
   for (const std::string& modality : modalities) {
     method.modality_score[modality] = spread(by_seed(method, test_score_of(modality)));
   }
   return method;
+}
+
+void correct_for_their_number(std::vector<MethodSummary>& methods) {
+  std::vector<double> p;
+  for (const MethodSummary& method : methods) {
+    if (method.to_joint) p.push_back(method.to_joint->p);
+  }
+  const std::vector<double> adjusted = holm(p);
+  std::size_t i = 0;
+  for (MethodSummary& method : methods) {
+    if (method.to_joint) method.to_joint->adjusted_p = adjusted[i++];
+  }
+}
+
+/// Of equal ones the first.
+void select_settings(std::vector<MethodSummary>& methods) {
+  std::map<std::tuple<std::string, std::string, std::string>, std::vector<MethodSummary*>> settings_of;
+  for (MethodSummary& method : methods) {
+    if (method.alone.empty()) {
+      settings_of[{method.condition, method.fusion, method.modulation}].push_back(&method);
+    }
+  }
+  for (auto& [key, candidates] : settings_of) {
+    if (candidates.size() < 2) continue;
+    std::erase_if(candidates,
+                  [](const MethodSummary* method) { return std::isnan(method->validation.mean); });
+    if (candidates.empty()) continue;
+    MethodSummary* best = *std::max_element(candidates.begin(), candidates.end(),
+                                            [](const MethodSummary* a, const MethodSummary* b) {
+                                              return a->validation.mean < b->validation.mean;
+                                            });
+    best->is_selected = true;
+  }
+}
+
+/// NaN, a run that diverged, comes after all scores.
+double falling(const Spread& score) {
+  return std::isnan(score.mean) ? std::numeric_limits<double>::infinity() : -score.mean;
 }
 
 }  // namespace
@@ -128,11 +197,14 @@ std::vector<MethodSummary> compare(std::vector<RunResult> runs) {
   methods.reserve(groups.size());
   for (auto& [group, members] : groups) methods.push_back(summarize(std::move(members)));
   const auto rank = [](const MethodSummary& method) {
-    return std::tuple(!method.alone.empty(), method.modulation != "joint", method.group);
+    const bool alone = !method.alone.empty();
+    return std::tuple(method.condition, alone, alone ? 0 : falling(method.score), method.group);
   };
   std::sort(methods.begin(), methods.end(),
             [&](const MethodSummary& a, const MethodSummary& b) { return rank(a) < rank(b); });
   for (MethodSummary& method : methods) compare_with_references(method, methods);
+  correct_for_their_number(methods);
+  select_settings(methods);
   return methods;
 }
 

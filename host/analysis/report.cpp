@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ostream>
+#include <utility>
 
 #include "analysis/comparison.h"
 #include "analysis/results.h"
@@ -29,6 +30,37 @@ nlohmann::json common_best(const std::vector<MethodSummary>& methods) {
   return common;
 }
 
+/// Runs of all modalities come first, so that their order counts.
+std::vector<std::string> modalities_of(const std::vector<MethodSummary>& methods) {
+  std::vector<std::string> known;
+  for (const bool alone : {false, true}) {
+    for (const MethodSummary& method : methods) {
+      if (method.alone.empty() == alone) continue;
+      for (const std::string& modality : method.runs.front().modalities) {
+        if (std::find(known.begin(), known.end(), modality) == known.end()) known.push_back(modality);
+      }
+    }
+  }
+  return known;
+}
+
+/// Methods of one condition stand side by side.
+std::vector<ConditionSummary> by_condition(std::vector<MethodSummary> methods,
+                                           const std::vector<std::string>& modalities) {
+  std::vector<ConditionSummary> conditions;
+  for (MethodSummary& method : methods) {
+    if (conditions.empty() || conditions.back().name != method.condition) {
+      conditions.emplace_back().name = method.condition;
+    }
+    conditions.back().methods.push_back(std::move(method));
+  }
+  for (ConditionSummary& condition : conditions) {
+    condition.best = common_best(condition.methods);
+    condition.headline = starvation(condition.methods, modalities);
+  }
+  return conditions;
+}
+
 Summary summarize(const fs::path& folder) {
   Results results = read_results(folder);
   if (results.runs.empty()) {
@@ -40,16 +72,9 @@ Summary summarize(const fs::path& folder) {
   summary.title = results.runs.front().title;
   summary.metric = results.runs.front().metric;
   summary.notes = std::move(results.notes);
-  summary.methods = compare(std::move(results.runs));
-  // Runs of all modalities come first, so that their order counts.
-  for (const MethodSummary& method : summary.methods) {
-    for (const std::string& modality : method.runs.front().modalities) {
-      auto& known = summary.modalities;
-      if (std::find(known.begin(), known.end(), modality) == known.end()) known.push_back(modality);
-    }
-  }
-  summary.best = common_best(summary.methods);
-  summary.headline = starvation(summary.methods, summary.modalities);
+  std::vector<MethodSummary> methods = compare(std::move(results.runs));
+  summary.modalities = modalities_of(methods);
+  summary.conditions = by_condition(std::move(methods), summary.modalities);
   return summary;
 }
 

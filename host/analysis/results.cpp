@@ -32,13 +32,15 @@ SplitResult split_result(const json& object, const std::string& metric) {
 
 Cost cost(const json& object) {
   return {numbers(object.at("encoder_passes_per_step")), number(object.at("fusion_passes_per_step")),
-          number(object.at("backward_passes_per_step")), number(object.at("total_seconds"))};
+          number(object.at("backward_passes_per_step")),
+          number(object.value("extra_passes_per_epoch", json(0))), number(object.at("total_seconds"))};
 }
 
 RunResult run_result(const json& object) {
   RunResult run;
   object.at("label").get_to(run.label);
   object.at("group").get_to(run.group);
+  run.condition = object.value("condition", "");
   object.at("title").get_to(run.title);
   object.at("modulation").get_to(run.modulation);
   object.at("fusion").get_to(run.fusion);

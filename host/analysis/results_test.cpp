@@ -51,6 +51,22 @@ TEST_F(ResultsTest, ReadsWhatARunWrote) {
   EXPECT_EQ(run.epochs[1].at("recorded").at("kappa").at("image"), 0.8);
 }
 
+TEST_F(ResultsTest, ReadsTheConditionAndThePassesBesideTheSteps) {
+  nlohmann::json object = result("agm noise_snr=0", 0, 0.97, {{"audio", 0.5}});
+  object["condition"] = "noise_snr=0";
+  object["cost"]["extra_passes_per_epoch"] = 2.5;
+  write_run(path_ / "a", object);
+  write_run(path_ / "b",
+            result("agm", 0, 0.97, {{"audio", 0.5}}));  // as written before there were conditions
+  const Results results = read_results(path_);
+  EXPECT_THAT(results.notes, IsEmpty());
+  ASSERT_EQ(results.runs.size(), 2U);
+  EXPECT_EQ(results.runs[0].condition, "");
+  EXPECT_EQ(results.runs[0].cost.extra_passes, 0);
+  EXPECT_EQ(results.runs[1].condition, "noise_snr=0");
+  EXPECT_EQ(results.runs[1].cost.extra_passes, 2.5);
+}
+
 TEST_F(ResultsTest, NamesUnfinishedAndDamagedRunsAndReadsTheOthers) {
   write_run(path_ / "a_good", result("joint", 0, 0.9, {{"audio", 0.4}}));
   write_run(path_ / "b_cut", result("joint", 1, 0.9, {{"audio", 0.4}}));

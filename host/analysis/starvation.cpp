@@ -64,7 +64,7 @@ std::string starvation(const std::vector<MethodSummary>& methods,
                        const std::vector<std::string>& modalities) {
   std::vector<const MethodSummary*> joints;
   for (const MethodSummary& method : methods) {
-    if (method.modulation == "joint" && method.alone.empty()) joints.push_back(&method);
+    if (method.modulation == "joint" && method.alone.empty() && !method.to_joint) joints.push_back(&method);
   }
   if (joints.empty()) return "Which modality is starved cannot be said: no run trains all of them jointly.";
   const auto largest_gap = [](const MethodSummary* joint) {
@@ -75,10 +75,13 @@ std::string starvation(const std::vector<MethodSummary>& methods,
     return largest_gap(a) > largest_gap(b);
   });
 
+  const bool only = joints.size() == 1;
+  const std::size_t left_out = joints.size() - std::min<std::size_t>(joints.size(), 3);
+  joints.resize(joints.size() - left_out);
+
   std::string text;
   for (const MethodSummary* joint : joints) {
-    const std::string who =
-        joints.size() == 1 ? "Joint training" : fmt::format("Training \"{}\"", joint->group);
+    const std::string who = only ? "Joint training" : fmt::format("Training \"{}\"", joint->name);
     if (!text.empty()) text += ' ';
     if (const NamedGap* named = largest(joint->gaps)) {
       text += sentence(who, *named);
@@ -88,10 +91,10 @@ std::string starvation(const std::vector<MethodSummary>& methods,
     } else {
       text += fmt::format(
           "Whether {}{} starves a modality cannot be said: no run with the same seeds trains one alone.",
-          joints.size() == 1 ? "joint training" : "training ",
-          joints.size() == 1 ? "" : '"' + joint->group + '"');
+          only ? "joint training" : "training ", only ? "" : '"' + joint->name + '"');
     }
   }
+  if (left_out > 0) text += fmt::format(" The gaps of {} more are in the table.", left_out);
   return text;
 }
 

@@ -93,5 +93,29 @@ TEST(Starvation, SpeaksOfEachJointTrainingLargestGapFirst) {
             "trained alone 95.0 % (gap 15.0 points, of one seed, so its noise is unknown).");
 }
 
+TEST(Starvation, SpeaksOfThreeJointTrainingsAtMost) {
+  std::vector<RunResult> runs = {run("audio alone", 0, 0.95, {}, "audio"),
+                                 run("image alone", 0, 0.9, {}, "image")};
+  for (const std::string fusion : {"a", "b", "c", "d", "e"}) {
+    const double audio = 0.9 - 0.1 * (fusion[0] - 'a');
+    runs.push_back(run("joint " + fusion, 0, 0.9, {{"audio", audio}, {"image", 0.9}}, "", fusion));
+  }
+  const std::string text = headline(std::move(runs));
+  EXPECT_TRUE(text.starts_with("Training \"joint e\" seems to starve audio")) << text;
+  EXPECT_EQ(text.find("joint b"), std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with(" The gaps of 2 more are in the table.")) << text;
+}
+
+TEST(Starvation, SaysNothingOfAVariantOfJointTraining) {
+  const std::string text =
+      headline({run("joint", 0, 0.9, {{"audio", 0.40}, {"image", 0.88}}),
+                run("joint clip=1", 0, 0.9, {{"audio", 0.10}, {"image", 0.88}}),
+                run("audio alone", 0, 0.95, {}, "audio"), run("image alone", 0, 0.91, {}, "image")});
+  EXPECT_TRUE(text.starts_with(
+      "Joint training seems to starve audio: shown alone to the joint model it reaches 40.0 %"))
+      << text;
+  EXPECT_EQ(text.find("clip"), std::string::npos) << text;
+}
+
 }  // namespace
 }  // namespace poise

@@ -75,6 +75,11 @@ void Maker::choose_modalities(Config& dataset) {
   std::vector<std::string>& all = all_modalities;
   for (const auto& modality : cell.plugins.dataset.call([](const Dataset& d) { return d.modalities(); })) {
     all.push_back(modality.name);
+    if (modality.name.empty() || modality.name.find('.') != std::string::npos) {
+      throw Error("dataset " + cell.plugins.dataset.name.name + " names a modality '" + modality.name +
+                      "': a name must not be empty or have a dot in it.",
+                  Fault::usage);
+    }
   }
   const auto asked = dataset.texts("modalities", all, "which modalities are used, in this order");
   if (asked.empty()) dataset.fail("modalities", "dataset.modalities is empty, but a run needs a modality.");

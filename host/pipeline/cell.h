@@ -24,6 +24,8 @@ struct Cell {
   toml::table config;
   /// Dotted keys in `config` whose values are paths.
   std::vector<std::string> path_keys;
+  /// Per modality the run that trains it alone, where the modulation needs teachers: to build them from.
+  std::vector<Cell> teachers;
 
   /// Every plugin once, by kind and name: ("encoder", lenet).
   [[nodiscard]] std::vector<std::pair<std::string, PluginName>> used_plugins() const;

@@ -24,9 +24,21 @@ std::string training_text(const Cell& cell) {
   const int k = static_cast<int>(cell.modalities.size());
   const auto needs = cell.plugins.modulation.call([&](const Modulation& m) { return m.requirements(k); });
   const auto subsets = needs.subsets_per_step;
-  return fmt::format("{} {}, batches of {}, {}, {} {} of modalities a step", cell.train.epochs,
-                     cell.train.epochs == 1 ? "epoch" : "epochs", cell.train.batch_size,
-                     cell.train.optimizer.name, subsets, subsets == 1 ? "subset" : "subsets");
+  const auto backward = needs.backward_passes_per_step;
+  return fmt::format("{} {}, batches of {}, {}, {} {} of modalities and {} backward {} a step",
+                     cell.train.epochs, cell.train.epochs == 1 ? "epoch" : "epochs", cell.train.batch_size,
+                     cell.train.optimizer.name, subsets, subsets == 1 ? "subset" : "subsets", backward,
+                     backward == 1 ? "pass" : "passes");
+}
+
+/// The fusion, and that a method does without it.
+std::string fusion_text(const Cell& cell) {
+  const int k = static_cast<int>(cell.modalities.size());
+  const bool unused =
+      cell.plugins.modulation.call([&](const Modulation& m) { return m.requirements(k).replaces_fusion; });
+  return versioned(cell.plugins.fusion.name) +
+         (unused ? ", not used: " + cell.plugins.modulation.name.name + " predicts by modules of its own"
+                 : "");
 }
 
 /// What a made-up data set allows, so that results can be judged.
@@ -45,9 +57,8 @@ std::string best_text(const Cell& cell) {
 void describe(const Pipeline& pipeline, std::ostream& out) {
   for (const auto& cell : pipeline.cells) {
     out << cell.label.run << "\n  dataset     " << versioned(cell.plugins.dataset.name) << "\n  encoders    "
-        << encoders_text(cell) << "\n  fusion      " << versioned(cell.plugins.fusion.name)
-        << "\n  modulation  " << versioned(cell.plugins.modulation.name) << "\n  training    "
-        << training_text(cell) << "\n"
+        << encoders_text(cell) << "\n  fusion      " << fusion_text(cell) << "\n  modulation  "
+        << versioned(cell.plugins.modulation.name) << "\n  training    " << training_text(cell) << "\n"
         << best_text(cell);
   }
   const auto runs = pipeline.cells.size();

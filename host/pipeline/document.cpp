@@ -71,6 +71,22 @@ std::string trimmed(const std::string& text) {
   return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
 }
 
+/// Merges a setting into the table; one of the matrix into each table of [[matrix]].
+void add_setting(const std::string& setting, toml::table& table) {
+  toml::table change = read_setting(setting);
+  toml::array* matrices = change.contains("matrix") ? table["matrix"].as_array() : nullptr;
+  if (matrices == nullptr || !change.get("matrix")->is_table()) {
+    merge(table, std::move(change));
+    return;
+  }
+  for (toml::node& matrix : *matrices) {
+    if (!matrix.is_table()) continue;
+    // Read again for each: a copy would forget its place.
+    toml::table again = read_setting(setting);
+    merge(*matrix.as_table(), std::move(*again.get("matrix")->as_table()));
+  }
+}
+
 }  // namespace
 
 void merge(toml::table& into, toml::table&& from) {
@@ -126,7 +142,7 @@ Document read_document(const fs::path& file, const std::vector<std::string>& set
   Document document;
   read_into(document, file, "", nullptr);
   for (const auto& setting : settings) {
-    merge(document.table, read_setting(setting));
+    add_setting(setting, document.table);
     document.sources.push_back("--set " + setting);
   }
   return document;

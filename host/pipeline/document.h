@@ -18,8 +18,8 @@ struct Document {
 };
 
 /// Reads `file`, the files of its top-level `include = ["base.toml"]` (relative to the file that names them),
-/// and `settings`, each "dotted.key=value". Throws Error (usage) with file, line and column, or with the
-/// setting.
+/// and `settings`, each "dotted.key=value"; one of `matrix` goes into each table of `[[matrix]]`. Throws Error
+/// (usage) with file, line and column, or with the setting.
 /// Reading again is cheap (0.1 ms a file) and the only way to a second copy: a copy of a TOML++ node forgets
 /// its place.
 Document read_document(const std::filesystem::path& file, const std::vector<std::string>& settings = {});

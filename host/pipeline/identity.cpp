@@ -124,6 +124,8 @@ RunIdentity Identifier::identify(const Cell& cell) {
   machine.erase("processor");
   machine.erase("system");
   decisive.insert("config", decisive_config(cell));
+  for (const auto& teacher : cell.teachers)
+    decisive.insert("teacher_" + teacher.alone, identify(teacher).hash);
   identity.hash = sha256(toml_text(decisive));
   return identity;
 }

@@ -46,7 +46,7 @@ class IdentityTest : public ::testing::Test {
   /// A run of two lenets.
   Cell cell() {
     Cell cell;
-    cell.label = {"joint", "joint seed=0"};
+    cell.label = {"joint", "joint seed=0", ""};
     cell.plugins.dataset = {std::make_shared<FileDataset>(std::vector<fs::path>{folder_ / "data"}),
                             plugin("dataset")};
     cell.plugins.encoders = {{nullptr, plugin("lenet")}, {nullptr, plugin("lenet")}};
@@ -80,7 +80,7 @@ TEST_F(IdentityTest, IsTheSameForTheSameRun) {
   const std::string hash = identify(cell()).hash;
   EXPECT_EQ(hash.size(), 64U);
   EXPECT_EQ(identify(cell()).hash, hash);
-  EXPECT_EQ(hash_after([](Cell& c) { c.label = {"other", "other seed=0"}; }), hash);
+  EXPECT_EQ(hash_after([](Cell& c) { c.label = {"other", "other seed=0", ""}; }), hash);
   EXPECT_EQ(hash_after([](Cell& c) {
               c.config = toml::parse(
                   "train = { lr = 1e-1 }\nencoder.audio.weights = '/none'\nseed = 0\n[dataset]\n");

@@ -60,9 +60,18 @@ bool is_told_elsewhere(const std::string& axis, const Labelled& run, bool fusion
 std::string axis_text(const std::string& axis, const Labelled& run) {
   const toml::node* node = toml::at_path(run.table, axis).node();
   if (node == nullptr) return "";
+  const std::string name = " " + short_name(axis, run.axes) + "=";
   const toml::table* table = node->as_table();
-  const bool is_plugin = table != nullptr && table->contains("plugin");
-  return " " + short_name(axis, run.axes) + "=" + (is_plugin ? plugin_text(*table, {}) : plain(*node));
+  if (table == nullptr || !table->contains("plugin")) return name + plain(*node);
+  toml::table told = *table;
+  if (!run.alone.empty())
+    told.erase("modalities");  // the one that is trained alone, which the group begins with
+  return name + plugin_text(told, {});
+}
+
+/// Whether the axis says what data a method is trained on.
+bool is_condition(const std::string& axis) {
+  return begins_with(axis, "dataset") && axis != "dataset.modalities";
 }
 
 }  // namespace
@@ -75,8 +84,11 @@ Label make_label(const Labelled& run) {
                                   : run.alone + " alone";
   if (fusion_is_axis) label.group += " " + plugin_text(*run.table.get("fusion")->as_table(), run.fusion);
   for (const auto& axis : run.axes) {
-    if (!is_told_elsewhere(axis, run, fusion_is_axis)) label.group += axis_text(axis, run);
+    if (is_told_elsewhere(axis, run, fusion_is_axis)) continue;
+    (is_condition(axis) ? label.condition : label.group) += axis_text(axis, run);
   }
+  label.group += label.condition;
+  if (!label.condition.empty()) label.condition.erase(0, 1);
   label.run = label.group + " seed=" + plain(*run.table.get("seed"));
   return label;
 }

@@ -53,6 +53,30 @@ TEST(Label, NamesAxesInFullWhereTheirLastPartsAreTheSame) {
             "agm encoder.a.width=1 encoder.b.width=2 | agm encoder.a.width=1 encoder.b.width=2 seed=0");
 }
 
+TEST(Label, EndsWithWhatTheDataAre) {
+  const toml::table table = toml::parse(
+      "modulation.plugin = 'joint'\nseed = 1\ntrain.optimizer.lr = 0.01\ndataset.noise_snr = inf\n"
+      "dataset.modalities = ['a', 'b']\n");
+  const std::vector<std::string> axes = {"dataset.noise_snr", "dataset.modalities", "train.optimizer.lr"};
+  const Label joint = make_label({table, axes, {}, {}, ""});
+  EXPECT_EQ(joint.group, "joint modalities=[\"a\", \"b\"] lr=0.01 noise_snr=inf");
+  EXPECT_EQ(joint.condition, "noise_snr=inf") << "other modalities are another method, not other data";
+  const Label alone = make_label({table, axes, {}, {}, "a"});
+  EXPECT_EQ(alone.group, "a alone lr=0.01 noise_snr=inf");
+  EXPECT_EQ(alone.condition, "noise_snr=inf");
+}
+
+TEST(Label, ADatasetThatVariesIsTheConditionOfAModalityAloneToo) {
+  const auto condition = [](const std::string& modalities, const std::string& alone) {
+    const toml::table table =
+        toml::parse("modulation.plugin = 'joint'\nseed = 1\ndataset = { plugin = 'digits', " + modalities +
+                    "size = 3 }\n");
+    return make_label({table, {"dataset"}, {}, {}, alone}).condition;
+  };
+  EXPECT_EQ(condition("", ""), "dataset=digits size=3");
+  EXPECT_EQ(condition("modalities = ['a'], ", "a"), "dataset=digits size=3");
+}
+
 TEST(Label, OfAModalityAloneHasNoAxisThatDoesNotActOnIt) {
   EXPECT_EQ(
       label("modulation.plugin = 'joint'\nfusion.plugin = 'concat'\nseed = 1\ntrain.optimizer.lr = 0.01\n"

@@ -142,49 +142,67 @@ void check_settings(const std::vector<std::string>& settings, const std::vector<
   }
 }
 
+/// The table [matrix], the tables of [[matrix]], or none.
+std::vector<toml::table*> matrices_of(toml::table& base) {
+  toml::node* node = base.get("matrix");
+  if (node == nullptr) return {};
+  if (node->is_table()) return {node->as_table()};
+  std::vector<toml::table*> matrices;
+  if (toml::array* list = node->as_array()) {
+    for (toml::node& element : *list) {
+      if (element.is_table()) matrices.push_back(element.as_table());
+    }
+    if (!list->empty() && matrices.size() == list->size()) return matrices;
+  }
+  refuse(where(*node), "matrix must be a table, or a list of tables.");
+}
+
+/// Puts each axis' value into the base. A whole table comes before an option inside it: modulation before
+/// modulation.alpha.
+void place_values(toml::table& base, const std::vector<Axis>& axes, const std::vector<std::size_t>& values) {
+  std::vector<std::size_t> order(axes.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  const auto depth = [&](std::size_t i) { return std::count(axes[i].path.begin(), axes[i].path.end(), '.'); };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return depth(a) < depth(b); });
+  for (const std::size_t i : order) {
+    place(base, axes[i].path, std::move(*axes[i].values->get(values[i])));
+  }
+}
+
 }  // namespace
 
 Matrix::Matrix(std::filesystem::path file, std::vector<std::string> settings)
     : file_(std::move(file)), settings_(std::move(settings)) {
   Document document = read_document(file_, settings_);
-  toml::node* matrix = document.table.get("matrix");
-  if (matrix == nullptr) {
-    cells_.emplace_back();
-    return;
+  for (toml::table* matrix : matrices_of(document.table)) {
+    const std::vector<Axis> axes = axes_of(*matrix, document.sources);
+    check_settings(settings_, axes);
+    const std::vector<Pattern> patterns = patterns_of(*matrix, axes);
+    const std::size_t before = cells_.size();
+    std::vector<std::size_t> values(axes.size(), 0);
+    do {
+      if (!is_excluded(values, axes, patterns)) cells_.push_back({axes_.size(), values});
+    } while (advance(values, axes));
+    if (cells_.size() == before) refuse(where(*matrix), "exclude drops every run of [matrix].");
+    std::vector<std::string>& paths = axes_.emplace_back();
+    for (const auto& axis : axes) paths.push_back(axis.path);
   }
-  if (!matrix->is_table()) refuse(where(*matrix), "matrix must be a table.");
-  const std::vector<Axis> axes = axes_of(*matrix->as_table(), document.sources);
-  check_settings(settings_, axes);
-  const std::vector<Pattern> patterns = patterns_of(*matrix->as_table(), axes);
-
-  std::vector<std::size_t> cell(axes.size(), 0);
-  do {
-    if (!is_excluded(cell, axes, patterns)) cells_.push_back(cell);
-  } while (advance(cell, axes));
-  if (cells_.empty()) refuse(where(*matrix), "exclude drops every run of [matrix].");
-  for (const auto& axis : axes) axes_.push_back(axis.path);
+  if (axes_.empty()) {
+    axes_.emplace_back();
+    cells_.emplace_back();
+  }
 }
 
 toml::table Matrix::cell(std::size_t index) const {
+  const Place& chosen = cells_[index];
   Document document = read_document(file_, settings_);
   toml::table& base = document.table;
-  if (axes_.empty()) {
-    base.erase("matrix");
-    return std::move(base);
-  }
-  toml::table matrix = std::move(*base.get("matrix")->as_table());
+  const std::vector<toml::table*> matrices = matrices_of(base);
+  toml::table matrix;
+  if (!matrices.empty()) matrix = std::move(*matrices[chosen.matrix]);
   base.erase("matrix");
-  const std::vector<Axis> axes = axes_of(matrix, document.sources);
-  std::vector<std::size_t> order(axes.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  // A whole table comes before an option inside it: modulation before modulation.alpha.
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    const auto depth = [&](std::size_t i) { return std::count(axes_[i].begin(), axes_[i].end(), '.'); };
-    return depth(a) < depth(b);
-  });
-  for (const std::size_t i : order) {
-    place(base, axes[i].path, std::move(*axes[i].values->get(cells_[index][i])));
-  }
+  place_values(base, axes_of(matrix, document.sources), chosen.values);
   return std::move(base);
 }
 

@@ -53,7 +53,7 @@ TEST_F(MatrixTest, VariesTheFirstAxisSlowestAndSeedFastest) {
       "[train]\nepochs = 2\n[matrix]\nseed = [0, 1]\ntrain.optimizer.lr = [0.1, 0.2]\nmodulation = [{ plugin "
       "= 'b' }, { "
       "plugin = 'a' }]\n");
-  EXPECT_EQ(m.axes(), (std::vector<std::string>{"train.optimizer.lr", "modulation", "seed"}));
+  EXPECT_EQ(m.axes(0), (std::vector<std::string>{"train.optimizer.lr", "modulation", "seed"}));
   std::vector<std::string> expected;
   for (const std::string lr : {"0.1", "0.2"}) {
     for (const std::string plugin : {"b", "a"}) {
@@ -101,6 +101,29 @@ TEST_F(MatrixTest, DropsWhatExcludeNames) {
   EXPECT_EQ(matrix("[matrix]\ntrain.epochs = [1, 2, 3]\nexclude = [{ train.epochs = 2 }]\n").size(), 2U);
 }
 
+TEST_F(MatrixTest, AListOfMatricesGivesTheCellsOfEachInTurn) {
+  const std::string text =
+      "seed = 3\n[[matrix]]\nmodulation = [{ plugin = 'a' }, { plugin = 'b' }]\nseed = [0, 1]\n"
+      "exclude = [{ modulation = 'b', seed = 1 }]\n[[matrix]]\ntrain.clip = [5]\n";
+  const Matrix m = matrix(text);
+  EXPECT_EQ(cells(m), (std::vector<std::string>{"{ modulation = { plugin = \"a\" }, seed = 0 }",
+                                                "{ modulation = { plugin = \"a\" }, seed = 1 }",
+                                                "{ modulation = { plugin = \"b\" }, seed = 0 }",
+                                                "{ seed = 3, train = { clip = 5 } }"}));
+  EXPECT_EQ(m.axes(0), (std::vector<std::string>{"modulation", "seed"}));
+  EXPECT_EQ(m.axes(3), (std::vector<std::string>{"train.clip"}));
+  EXPECT_EQ(where(*toml::at_path(m.cell(3), "train.clip").node()), file_.string() + ":7:15");
+  EXPECT_EQ(
+      error_of(text, {"train.clip=1"}),
+      "--set train.clip=1: [matrix] varies train.clip (FILE:7:14), so change its values there, or with --set "
+      "matrix.train.clip=[...].");
+  EXPECT_EQ(cells(matrix(text, {"matrix.seed=[7]"})),
+            (std::vector<std::string>{"{ modulation = { plugin = \"a\" }, seed = 7 }",
+                                      "{ modulation = { plugin = \"b\" }, seed = 7 }",
+                                      "{ seed = 7, train = { clip = 5 } }"}))
+      << "a setting of the matrix is one of each";
+}
+
 TEST_F(MatrixTest, SettingsMayChangeTheMatrixButNotWhatItVaries) {
   const std::string text = "[matrix]\nmodulation = [{ plugin = 'a' }]\nseed = [0, 1]\n";
   EXPECT_EQ(
@@ -116,7 +139,9 @@ TEST_F(MatrixTest, SettingsMayChangeTheMatrixButNotWhatItVaries) {
 }
 
 TEST_F(MatrixTest, NamesWhatIsWrong) {
-  EXPECT_EQ(error_of("matrix = 1\n"), "FILE:1:10: matrix must be a table.");
+  EXPECT_EQ(error_of("matrix = 1\n"), "FILE:1:10: matrix must be a table, or a list of tables.");
+  EXPECT_EQ(error_of("matrix = [1]\n"), "FILE:1:10: matrix must be a table, or a list of tables.");
+  EXPECT_EQ(error_of("matrix = []\n"), "FILE:1:10: matrix must be a table, or a list of tables.");
   EXPECT_EQ(error_of("[matrix]\nseed = 1\n"), "FILE:2:8: matrix.seed must be a list of at least one value.");
   EXPECT_EQ(error_of("[matrix]\nseed = []\n"), "FILE:2:8: matrix.seed must be a list of at least one value.");
   EXPECT_EQ(error_of("[matrix]\nmodulaton = [1]\n"),

@@ -1,6 +1,7 @@
 #include "pipeline/pipeline.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -58,13 +59,18 @@ toml::table cell_table(const Matrix& matrix, std::size_t index) {
   return table;
 }
 
+bool needs_teachers(const Cell& cell) {
+  const int k = static_cast<int>(cell.modalities.size());
+  return cell.plugins.modulation.call([&](const Modulation& m) { return m.requirements(k).teachers; });
+}
+
 class CellList {
  public:
   CellList(const Matrix& matrix, const Catalog& catalog) : matrix_(matrix), catalog_(catalog) {}
 
   void add_all() {
     for (std::size_t i = 0; i < matrix_.size(); ++i) {
-      Cell cell = make_cell(cell_table(matrix_, i), matrix_.axes(), "", catalog_);
+      Cell cell = make_cell(cell_table(matrix_, i), matrix_.axes(i), "", catalog_);
       if (!labels_.insert(cell.label.run).second) {
         throw Error("[matrix] has the run '" + cell.label.run + "' twice.", Fault::usage);
       }
@@ -72,15 +78,20 @@ class CellList {
     }
   }
 
-  void add_alone() {
+  /// The runs that train a modality alone: those of all cells, or of the cells that need teachers.
+  void add_alone(bool all) {
     for (std::size_t i = 0; i < matrix_.size(); ++i) {
       const std::vector<std::string> modalities = cells_[i].modalities;
-      if (modalities.size() < 2) continue;
+      const bool taught = needs_teachers(cells_[i]);
+      if (modalities.size() < 2 || !(all || taught)) continue;
       for (const auto& modality : modalities) {
         toml::table table = cell_table(matrix_, i);
         keep_alone(table, modality);
-        Cell cell = make_cell(std::move(table), matrix_.axes(), modality, catalog_);
-        if (labels_.insert(cell.label.run).second) cells_.push_back(std::move(cell));
+        Cell cell = make_cell(table, matrix_.axes(i), modality, catalog_);
+        const auto [first, is_new] = alone_.try_emplace(cell.label.run, std::move(table));
+        if (is_new) cells_.push_back(std::move(cell));
+        if (taught)
+          cells_[i].teachers.push_back(make_cell(first->second, matrix_.axes(i), modality, catalog_));
       }
     }
   }
@@ -92,6 +103,7 @@ class CellList {
   const Catalog& catalog_;
   std::vector<Cell> cells_;
   std::set<std::string> labels_;
+  std::map<std::string, toml::table> alone_;  ///< tables of the runs of one modality, by label
 };
 
 }  // namespace
@@ -103,7 +115,7 @@ Pipeline read_pipeline(const fs::path& file, const std::vector<std::string>& set
   const Catalog catalog(search_folders(plugin_folders, heading.plugin_path));
   CellList cells(matrix, catalog);
   cells.add_all();
-  if (heading.alone) cells.add_alone();
+  cells.add_alone(heading.alone);
   return {heading.title, cells.take()};
 }
 

@@ -8,9 +8,9 @@
 
 namespace poise {
 
-/// What a pipeline file asks for: the cells of its matrix and, unless `[analysis] alone = false`, each
-/// modality trained alone for every seed, with the encoder, the fusion and the training of the first cell
-/// that uses it.
+/// What a pipeline file asks for: the cells of its matrix and, unless `[analysis] alone = false` and no modulation
+/// needs them as teachers, each modality trained alone for every seed, with the encoder, the fusion and the training
+/// of the first cell that uses it.
 struct Pipeline {
   std::string title;  ///< "" in the file: the file's name
   std::vector<Cell> cells;

@@ -98,6 +98,13 @@ TEST_F(PipelineTest, TrainsEachModalityAloneOnceForEverySeed) {
   EXPECT_EQ(read(base + matrix).cells[9].plugins.fusion.name.name, "concat");
 }
 
+TEST_F(PipelineTest, TrainsAModalityAloneOnceForAllMatrices) {
+  EXPECT_EQ(labels(base + "[[matrix]]\nmodulation = [{ plugin = 'joint' }, { plugin = 'agm' }]\n"
+                          "[[matrix]]\nfusion = [{ plugin = 'maxout' }]\n"),
+            (std::vector<std::string>{"joint seed=0", "agm seed=0", "joint maxout seed=0",
+                                      "audio alone seed=0", "image alone seed=0"}));
+}
+
 TEST_F(PipelineTest, TrainsModalitiesAloneForOtherAxesToo) {
   EXPECT_EQ(labels(base + "[matrix]\ntrain.optimizer.lr = [0.1, 0.2]\n"),
             (std::vector<std::string>{"joint lr=0.1 seed=0", "joint lr=0.2 seed=0",
@@ -176,13 +183,13 @@ TEST_F(PipelineTest, DescribesEveryRun) {
       "  encoders    audio by lenet 0.1.0, image by lenet 0.1.0\n"
       "  fusion      concat 0.1.0\n"
       "  modulation  agm 0.1.0\n"
-      "  training    1 epoch, batches of 32, sgd, 3 subsets of modalities a step\n"
+      "  training    1 epoch, batches of 32, sgd, 3 subsets of modalities and 1 backward pass a step\n"
       "audio alone seed=0\n"
       "  dataset     av_digits 0.1.0\n"
       "  encoders    audio by lenet 0.1.0\n"
       "  fusion      concat 0.1.0\n"
       "  modulation  joint 0.1.0\n"
-      "  training    1 epoch, batches of 32, sgd, 1 subset of modalities a step\n"
+      "  training    1 epoch, batches of 32, sgd, 1 subset of modalities and 1 backward pass a step\n"
       "image alone seed=0\n";
   EXPECT_EQ(text.str().substr(0, expected.size()), expected);
   EXPECT_TRUE(text.str().ends_with("\n3 runs can start.\n")) << text.str();

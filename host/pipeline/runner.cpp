@@ -32,6 +32,7 @@ struct Job {
   toml::table provenance;
   nlohmann::json result;  ///< the part of result.json that is known before
   fs::path folder;
+  std::vector<fs::path> teachers;  ///< folders of the runs that must be finished before
 };
 
 int usable_threads() {
@@ -79,6 +80,7 @@ nlohmann::json best_json(const Cell& cell) {
 nlohmann::json known_result(const Cell& cell, const RunIdentity& identity, const std::string& title) {
   return {{"label", cell.label.run},
           {"group", cell.label.group},
+          {"condition", cell.label.condition},
           {"modulation", cell.plugins.modulation.name.name},
           {"fusion", cell.plugins.fusion.name.name},
           {"seed", cell.seed},
@@ -113,7 +115,12 @@ class Runner {
       RunIdentity identity = identifier.identify(cell);
       const fs::path folder = output_ / folder_name(cell.label.run, identity.hash);
       nlohmann::json result = known_result(cell, identity, pipeline.title);
-      jobs_.push_back({std::move(cell), std::move(identity.provenance), std::move(result), folder});
+      std::vector<fs::path> teachers;
+      for (const auto& teacher : cell.teachers) {
+        teachers.push_back(output_ / folder_name(teacher.label.run, identifier.identify(teacher).hash));
+      }
+      jobs_.push_back(
+          {std::move(cell), std::move(identity.provenance), std::move(result), folder, std::move(teachers)});
     }
     identifier.save();
   }
@@ -144,6 +151,12 @@ class Runner {
 
  private:
   Outcome run_one(Job& job, Progress& progress, int& failed) {
+    for (const auto& folder : job.teachers) {
+      const auto teacher =
+          std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& other) { return other.folder == folder; });
+      if (teacher == jobs_.end() || is_finished(folder)) continue;
+      if (run_one(*teacher, progress, failed) == Outcome::interrupted) return Outcome::interrupted;
+    }
     fs::create_directories(job.folder);
     const FolderLock lock(job.folder);
     if (is_finished(job.folder)) return Outcome::finished;  // by the process that held the lock
@@ -152,8 +165,14 @@ class Runner {
     try {
       write_file(job.folder / "config.toml", toml_file(job.cell.config));
       write_file(job.folder / "provenance.toml", toml_file(job.provenance));
-      const RunRequest request{job.folder, job.cell.label.run, job.cell.train, job.cell.seed,
-                               device_,    job.result};
+      RunRequest request{job.folder, job.cell.label.run, job.cell.train, job.cell.seed, device_, job.result,
+                         {}};
+      for (std::size_t m = 0; m < job.teachers.size(); ++m) {
+        if (!is_finished(job.teachers[m]))
+          throw Error("its teacher, " + job.cell.teachers[m].label.run + ", failed.");
+        request.teachers.push_back(
+            {job.teachers[m], std::make_shared<RunPlugins>(std::move(job.cell.teachers[m].plugins))});
+      }
       return train(request, plugins, progress);
     } catch (const std::exception& error) {
       ++failed;

@@ -25,12 +25,18 @@ std::string shared_file(const std::string& name) {
 
 json page_data(const Summary& summary) {
   json data = to_json(summary);
-  for (std::size_t m = 0; m < summary.methods.size(); ++m) {
-    const auto& runs = summary.methods[m].runs;
-    for (std::size_t r = 0; r < runs.size(); ++r) data["methods"][m]["runs"][r]["epochs"] = runs[r].epochs;
+  for (std::size_t c = 0; c < summary.conditions.size(); ++c) {
+    const ConditionSummary& condition = summary.conditions[c];
+    json& object = data["conditions"][c];
+    for (std::size_t m = 0; m < condition.methods.size(); ++m) {
+      const auto& runs = condition.methods[m].runs;
+      for (std::size_t r = 0; r < runs.size(); ++r)
+        object["methods"][m]["runs"][r]["epochs"] = runs[r].epochs;
+    }
+    const Table table = make_table(summary, condition);
+    object["table"] = {{"columns", table.columns}, {"rows", table.rows}};
   }
-  const Table table = make_table(summary);
-  data["table"] = {{"columns", table.columns}, {"rows", table.rows}, {"legend", table.legend}};
+  data["legend"] = legend(summary);
   return data;
 }
 
