@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
   poise::add_run(app, status);
   poise::add_check(app, status);
   poise::add_report(app, status);
+  poise::add_new(app, status);
   poise::add_plugins(app, status);
 
   try {

@@ -1,6 +1,7 @@
 // poise plugins list: what is installed and whether it can be used here, from the manifests alone.
 // poise plugins info NAME: all about one plugin; its options come from the plugin itself, so its library is
 // opened.
+// poise plugins docs: the reference, a page a plugin, in the same way.
 // poise plugins validate PATH: see validate.cpp.
 #include <algorithm>
 #include <filesystem>
@@ -15,13 +16,9 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/verbs.h"
-#include "plugins/loader.h"
-#include "poise/dataset.h"
-#include "poise/encoder.h"
+#include "plugins/details.h"
+#include "plugins/reference.h"
 #include "poise/error.h"
-#include "poise/files.h"
-#include "poise/fusion.h"
-#include "poise/modulation.h"
 
 namespace poise {
 namespace {
@@ -84,43 +81,6 @@ void list(const Catalog& catalog, bool as_json) {
   }
   const auto total = catalog.entries().size();
   std::cout << '\n' << total << (total == 1 ? " plugin" : " plugins") << totals << ".\n";
-}
-
-/// The options that the plugin declares when it is constructed.
-std::vector<Option> options_of(const Entry& entry) {
-  Config config = Config::recording();
-  const std::string& kind = entry.manifest.kind;
-  if (kind == kind_of<Dataset>()) load<Dataset>(entry, config);
-  if (kind == kind_of<Encoder>()) load<Encoder>(entry, config);
-  if (kind == kind_of<Fusion>()) load<Fusion>(entry, config);
-  if (kind == kind_of<Modulation>()) load<Modulation>(entry, config);
-  return config.options();
-}
-
-/// A catalog's entry and what only its library tells. A library that refuses to load makes the entry damaged.
-struct Details {
-  Entry entry;
-  std::vector<Option> options;
-  std::string library;  ///< "" when there is none
-  std::string sha256;
-};
-
-Details examine(const Entry& entry) {
-  Details details{entry, {}, "", ""};
-  if (entry.state == PluginState::ok) {
-    try {
-      details.options = options_of(entry);
-    } catch (const Error& error) {
-      details.entry.state = PluginState::damaged;
-      details.entry.reasons = {error.what()};
-    }
-  }
-  std::error_code ignored;
-  if (std::filesystem::is_regular_file(entry.manifest.library(), ignored)) {
-    details.library = entry.manifest.library().string();
-    details.sha256 = sha256_file(entry.manifest.library());
-  }
-  return details;
 }
 
 Json to_json(const Details& details) {
@@ -187,19 +147,33 @@ void print(const Details& details) {
   print_table(rows);
 }
 
+void write_docs(const Catalog& catalog, const std::filesystem::path& output) {
+  std::vector<Details> plugins;
+  for (const auto& entry : catalog.entries()) plugins.push_back(examine(entry));
+  write_reference(plugins, output);
+  const auto pages = std::ranges::count_if(
+      plugins, [](const Details& details) { return details.entry.state == PluginState::ok; });
+  std::cout << "Wrote " << (output / "index.md").string() << " and beside it the pages of " << pages
+            << (pages == 1 ? " plugin" : " plugins") << ".\n";
+  const auto others = static_cast<std::ptrdiff_t>(plugins.size()) - pages;
+  if (others > 0) std::cout << "It names " << others << " that cannot be used here, and why.\n";
+}
+
 }  // namespace
 
 void add_plugins(CLI::App& app, int& status) {
   struct Arguments {
     std::vector<std::filesystem::path> folders;
     std::string name;
+    std::filesystem::path output = "docs/plugins";
     bool as_json = false;
   };
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* plugins = app.add_subcommand("plugins", "What is installed, and whether it can be used here");
   plugins->callback([plugins] {
     if (plugins->get_subcommands().empty())
-      throw Error("say 'plugins list', 'plugins info NAME' or 'plugins validate PATH'.", Fault::usage);
+      throw Error("say 'plugins list', 'plugins info NAME', 'plugins docs' or 'plugins validate PATH'.",
+                  Fault::usage);
   });
   plugins->add_option("--plugin-dir", arguments->folders, "Search this folder first (may be repeated)")
       ->check(CLI::ExistingDirectory)
@@ -221,6 +195,13 @@ void add_plugins(CLI::App& app, int& status) {
     }
     if (details.entry.state != PluginState::ok) status = 3;
   });
+
+  CLI::App* docs_verb =
+      plugins->add_subcommand("docs", "Writes the reference in Markdown, a page a plugin")->fallthrough();
+  docs_verb->add_option("--output", arguments->output, "Folder of the pages")->capture_default_str();
+  docs_verb->callback(
+      [arguments] { write_docs(Catalog(search_folders(arguments->folders)), arguments->output); });
+
   add_validate(*plugins, status);
 }
 

@@ -11,6 +11,7 @@ namespace poise {
 // prints it and takes the exit status from its fault; `status` is for an end that is neither (130,
 // interrupted).
 void add_check(CLI::App& app, int& status);
+void add_new(CLI::App& app, int& status);
 void add_plugins(CLI::App& app, int& status);
 void add_report(CLI::App& app, int& status);
 void add_run(CLI::App& app, int& status);

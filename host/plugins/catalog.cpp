@@ -69,6 +69,10 @@ const char* name(PluginState state) {
   return "";
 }
 
+fs::path installation() {
+  return fs::path(boost::dll::program_location().string()).parent_path().parent_path();
+}
+
 std::vector<SearchFolder> search_folders(const std::vector<fs::path>& command_line,
                                          const std::vector<fs::path>& pipeline) {
   std::vector<SearchFolder> folders;
@@ -82,8 +86,7 @@ std::vector<SearchFolder> search_folders(const std::vector<fs::path>& command_li
     }
   }
   add_user_folder(folders);
-  const fs::path executable = boost::dll::program_location().string();
-  folders.push_back({executable.parent_path().parent_path() / "lib/poise/plugins", "built in"});
+  folders.push_back({installation() / "lib/poise/plugins", "built in"});
   for (auto& folder : folders) folder.path = fs::absolute(folder.path).lexically_normal();
   return folders;
 }

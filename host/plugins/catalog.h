@@ -26,9 +26,12 @@ struct SearchFolder {
   std::string origin;
 };
 
+/// The installation, or build tree, that this executable belongs to.
+std::filesystem::path installation();
+
 /// The folders to search, in order: those of the command line, of the pipeline, of POISE_PLUGIN_PATH
 /// (separated by colons), the user's ($XDG_DATA_HOME/poise/plugins, else ~/.local/share/poise/plugins), and
-/// lib/poise/plugins of the installation that this executable belongs to. All absolute; not all need exist.
+/// lib/poise/plugins of the installation. All absolute; not all need exist.
 std::vector<SearchFolder> search_folders(const std::vector<std::filesystem::path>& command_line = {},
                                          const std::vector<std::filesystem::path>& pipeline = {});
 
