@@ -41,9 +41,14 @@ Batch random_batch() {
   return batch;
 }
 
-poise::TrainSettings settings() {
-  auto config = poise::Config::parse("optimizer = { lr = 0.01, momentum = 0.9, weight_decay = 1e-4 }");
-  return poise::TrainSettings::read(config);
+const poise::RunRequest& request() {
+  static const poise::RunRequest made = [] {
+    auto config = poise::Config::parse("optimizer = { lr = 0.01, momentum = 0.9, weight_decay = 1e-4 }");
+    poise::RunRequest r{};
+    r.train = poise::TrainSettings::read(config);
+    return r;
+  }();
+  return made;
 }
 
 /// Two encoders of one kind, a fusion, and a way to take one step.
@@ -64,7 +69,8 @@ class Bench {
     Contestant contestant = make(modulation);
     auto config = poise::Config::parse(options);
     const auto loaded = poise::load<poise::Modulation>(catalog_.find("modulation", modulation), config);
-    contestant.trainer = std::make_unique<poise::HostTrainer>(*contestant.network, loaded, settings());
+    contestant.trainer =
+        std::make_unique<poise::HostTrainer>(*contestant.network, loaded, request(), nullptr);
     loaded.object->begin(*contestant.trainer);
     contestant.step = [trainer = contestant.trainer.get()](const Batch& batch) {
       trainer->train_step(batch);

@@ -12,7 +12,7 @@ class BadBuffers : public poise::Modulation {
   torch::Tensor loss(const poise::Batch& batch, poise::Trainer& trainer) override {
     poise::Batch masked = batch;
     for (auto& input : masked.inputs) input = at::zeros_like(input);
-    trainer.network().encode(masked);
+    trainer.network().features(masked);
     return Modulation::loss(batch, trainer);
   }
 };

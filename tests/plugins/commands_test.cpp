@@ -116,7 +116,7 @@ TEST_F(CommandsTest, WrongUseHasStatusTwo) {
             "poise: --plugin-dir: Directory does not exist: /nowhere");
   EXPECT_EQ(error_text({"plugins", "info"}), "poise: NAME is required");
   EXPECT_EQ(error_text({"plugins"}),
-            "poise: say 'plugins list', 'plugins info NAME' or 'plugins validate PATH'.");
+            "poise: say 'plugins list', 'plugins info NAME', 'plugins docs' or 'plugins validate PATH'.");
   EXPECT_EQ(error_text({"plugins", "lst"}), "poise: The following argument was not expected: lst");
   EXPECT_EQ(error_text({}), "poise: a verb is missing. Run with --help for more information.");
   EXPECT_EQ(error_text({"trian"}), "poise: The following argument was not expected: trian");

@@ -30,9 +30,15 @@ class FixedNetwork : public poise::Network {
   }
 
   // The method needs none of these.
-  const std::vector<Tensor>& encode(const poise::Batch& /*batch*/) override {
-    throw std::logic_error("encode");
+  Tensor encode(const poise::Batch& /*batch*/, int /*m*/) override { throw std::logic_error("encode"); }
+  const std::vector<Tensor>& features(const poise::Batch& /*batch*/) override {
+    throw std::logic_error("features");
   }
+  poise::FusionOutput fuse(const poise::Batch& /*batch*/, const std::vector<Tensor>& /*features*/,
+                           const Tensor& /*keep*/) override {
+    throw std::logic_error("fuse");
+  }
+  poise::Fusion& fusion() override { throw std::logic_error("fusion"); }
   Tensor logits(const poise::Batch& /*batch*/) override { throw std::logic_error("logits"); }
   Tensor logits(const poise::Batch& /*batch*/, const std::vector<poise::Subset>& /*subsets*/) override {
     throw std::logic_error("logits");
