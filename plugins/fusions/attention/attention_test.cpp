@@ -5,7 +5,7 @@
 #include "poise/conformance_test.h"
 #include "poise/error.h"
 #include "poise/fusion.h"
-#include "poise/testing.h"
+#include "poise/testing_fusion.h"
 
 namespace {
 
@@ -15,12 +15,7 @@ constexpr const char* small = "width = 8\nheads = 2\nlayers = 2\nfeedforward = 3
 constexpr std::int64_t rows = 3;
 
 /// Audio comes as a sequence, image as features, text as a sequence in which nothing is padded.
-poise::FusionSpec three() {
-  return {.modalities = {"audio", "image", "text"},
-          .widths = {5, 3, 4},
-          .stage_channels = {},
-          .task = {.outputs = 4, .labels = {}}};
-}
+poise::FusionSpec three() { return spec_of({"audio", "image", "text"}, {5, 3, 4}); }
 
 struct Input {
   std::vector<torch::Tensor> features;
@@ -35,9 +30,7 @@ Input input_of(torch::Dtype type) {
 /// A fusion in which no parameter is 0 or 1.
 std::shared_ptr<poise::Fusion> fusion_of(const std::string& options, torch::Dtype type,
                                          const poise::FusionSpec& spec = three()) {
-  torch::manual_seed(5);
-  auto fusion = make<poise::Fusion>(options);
-  fusion->build(spec);
+  auto fusion = built(options, spec, 5);
   const torch::NoGradGuard no_grad;
   for (auto& parameter : fusion->parameters()) parameter.add_(0.1 * torch::randn_like(parameter));
   fusion->to(type);
@@ -230,24 +223,14 @@ TEST(Attention, IsNotAdditiveAndSaysWhatItsParametersAreFor) {
   const auto fusion = fusion_of(small, torch::kFloat32);
   EXPECT_FALSE(fusion->additive());
   EXPECT_THROW(fusion->share(0, torch::randn({2, 5})), poise::Error);
-  const auto parameters = fusion->named_parameters();
-  const auto& roles = fusion->roles();
-  const std::vector<std::tuple<std::string, poise::Role, std::vector<int>>> expected = {
-      {"projection_audio.weight", poise::Role::bypass, {0}},
-      {"embedding_audio", poise::Role::bypass, {0}},
-      {"projection_image.weight", poise::Role::bypass, {1}},
-      {"embedding_image", poise::Role::bypass, {1}},
-      {"projection_text.weight", poise::Role::bypass, {2}},
-      {"embedding_text", poise::Role::bypass, {2}},
-      {"head.weight", poise::Role::head, {}},
-      {"head.bias", poise::Role::head, {}}};
-  ASSERT_EQ(roles.size(), expected.size());
-  for (std::size_t i = 0; i < roles.size(); ++i) {
-    const auto& [name, role, modalities] = expected[i];
-    EXPECT_TRUE(roles[i].parameter.is_same(parameters[name])) << name;
-    EXPECT_EQ(roles[i].role, role) << name;
-    EXPECT_EQ(roles[i].modalities, modalities) << name;
-  }
+  expect_roles(*fusion, {{"projection_audio.weight", poise::Role::bypass, {0}},
+                         {"embedding_audio", poise::Role::bypass, {0}},
+                         {"projection_image.weight", poise::Role::bypass, {1}},
+                         {"embedding_image", poise::Role::bypass, {1}},
+                         {"projection_text.weight", poise::Role::bypass, {2}},
+                         {"embedding_text", poise::Role::bypass, {2}},
+                         {"head.weight", poise::Role::head, {}},
+                         {"head.bias", poise::Role::head, {}}});
 }
 
 TEST(Attention, RefusesWhatItCannotUse) {

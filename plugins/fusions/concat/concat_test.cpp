@@ -1,33 +1,15 @@
 #include <torch/nn/modules/linear.h>
 
 #include "poise/conformance_test.h"
-#include "poise/fusion.h"
-#include "poise/testing.h"
+#include "poise/testing_fusion.h"
 
 namespace {
 
 using namespace poise::testing;
 
-poise::FusionSpec three() {
-  return {.modalities = {"audio", "image", "text"},
-          .widths = {5, 3, 7},
-          .stage_channels = {},
-          .task = {.outputs = 4, .labels = {}}};
-}
+poise::FusionSpec three() { return spec_of({"audio", "image", "text"}, {5, 3, 7}); }
 
-std::shared_ptr<poise::Fusion> fusion_of(const poise::FusionSpec& spec) {
-  torch::manual_seed(1);
-  auto fusion = make<poise::Fusion>();
-  fusion->build(spec);
-  return fusion;
-}
-
-std::vector<torch::Tensor> features_of(const poise::FusionSpec& spec, torch::Dtype type) {
-  std::vector<torch::Tensor> features;
-  features.reserve(spec.widths.size());
-  for (const auto width : spec.widths) features.push_back(torch::randn({6, width}, type));
-  return features;
-}
+std::shared_ptr<poise::Fusion> fusion_of(const poise::FusionSpec& spec) { return built("", spec, 1); }
 
 TEST(Concat, StartsAsLinearOnTheConcatenation) {
   const auto fusion = fusion_of(three());
@@ -48,7 +30,7 @@ TEST(Concat, EqualsLinearOnTheConcatenation) {
     torch::nn::Linear linear(15, 4);
     fusion->to(type);
     linear->to(type);
-    auto features = features_of(three(), type);
+    auto features = features_of(three(), 6, type);
     for (auto& feature : features) feature.requires_grad_();
     const auto whole = torch::cat(features, 1).detach().requires_grad_();
 
@@ -75,7 +57,7 @@ TEST(Concat, HasSharesThatSumToTheLogits) {
   const auto fusion = fusion_of(three());
   fusion->to(torch::kFloat64);
   EXPECT_TRUE(fusion->additive());
-  const auto features = features_of(three(), torch::kFloat64);
+  const auto features = features_of(three(), 6, torch::kFloat64);
   auto sum = torch::zeros({6, 4}, torch::kFloat64);
   for (int m = 0; m < 3; ++m) sum += fusion->share(m, features[static_cast<std::size_t>(m)]);
   EXPECT_LT(difference(sum, fusion->forward(features, {}).logits), 1e-12);
@@ -93,22 +75,16 @@ TEST(Concat, HasSharesWithTheirOwnParameters) {
 
 TEST(Concat, SaysWhatItsParametersAreFor) {
   const auto fusion = fusion_of(three());
-  const auto parameters = fusion->named_parameters();
-  const auto& roles = fusion->roles();
-  ASSERT_EQ(roles.size(), 4U);
-  const std::vector<std::pair<std::string, std::vector<int>>> expected = {
-      {"weight_audio", {0}}, {"weight_image", {1}}, {"weight_text", {2}}, {"bias", {}}};
-  for (std::size_t i = 0; i < roles.size(); ++i) {
-    EXPECT_TRUE(roles[i].parameter.is_same(parameters[expected[i].first]));
-    EXPECT_EQ(roles[i].role, poise::Role::head);
-    EXPECT_EQ(roles[i].modalities, expected[i].second);
-  }
+  expect_roles(*fusion, {{"weight_audio", poise::Role::head, {0}},
+                         {"weight_image", poise::Role::head, {1}},
+                         {"weight_text", poise::Role::head, {2}},
+                         {"bias", poise::Role::head, {}}});
 }
 
 TEST(Concat, ComputesTheSameInBothModesAndForOneRow) {
   const auto fusion = fusion_of(three());
   EXPECT_TRUE(fusion->modes_agree());
-  const auto features = features_of(three(), torch::kFloat32);
+  const auto features = features_of(three(), 6);
   const auto training = fusion->forward(features, {}).logits;
   fusion->eval();
   EXPECT_TRUE(same_bits(fusion->forward(features, {}).logits, training));

@@ -1,40 +1,13 @@
 #include "poise/conformance_test.h"
-#include "poise/error.h"
-#include "poise/fusion.h"
-#include "poise/testing.h"
+#include "poise/testing_fusion.h"
 
 namespace {
 
 using namespace poise::testing;
 
-poise::FusionSpec two() {
-  return {.modalities = {"audio", "image"},
-          .widths = {3, 5},
-          .stage_channels = {},
-          .task = {.outputs = 4, .labels = {}}};
-}
+poise::FusionSpec two() { return spec_of({"audio", "image"}, {3, 5}); }
 
-std::shared_ptr<poise::Fusion> fusion_of(const std::string& options) {
-  torch::manual_seed(2);
-  auto fusion = make<poise::Fusion>(options);
-  fusion->build(two());
-  return fusion;
-}
-
-std::vector<torch::Tensor> features_of(std::int64_t rows, torch::Dtype type = torch::kFloat32) {
-  return {torch::randn({rows, 3}, type), torch::randn({rows, 5}, type)};
-}
-
-void expect_build_refused(const std::string& options, const poise::FusionSpec& spec,
-                          const std::string& sentence) {
-  try {
-    make<poise::Fusion>(options)->build(spec);
-    ADD_FAILURE() << "accepted";
-  } catch (const poise::Error& error) {
-    EXPECT_EQ(error.fault(), poise::Fault::usage);
-    EXPECT_EQ(std::string(error.what()), sentence);
-  }
-}
+std::shared_ptr<poise::Fusion> fusion_of(const std::string& options) { return built(options, two(), 2); }
 
 /// The formula with every product written out.
 std::pair<torch::Tensor, torch::Tensor> reference(const poise::Fusion& fusion, const torch::Tensor& f_a,
@@ -55,7 +28,7 @@ TEST(Film, ComputesThePublishedFormula) {
        {std::pair{"", 0}, std::pair{"modulated_by = 'audio'", 0}, std::pair{"modulated_by = 'image'", 1}}) {
     const auto fusion = fusion_of(options);
     fusion->to(torch::kFloat64);
-    const auto features = features_of(6, torch::kFloat64);
+    const auto features = features_of(two(), 6, torch::kFloat64);
     const auto [logits, feature] =
         a == 0 ? reference(*fusion, features[0], features[1]) : reference(*fusion, features[1], features[0]);
     const auto output = fusion->forward(features, {});
@@ -67,31 +40,16 @@ TEST(Film, ComputesThePublishedFormula) {
 
 TEST(Film, HasAGradientForEveryParameterAndEveryModality) {
   const auto fusion = fusion_of("");
-  auto features = features_of(6);
-  for (auto& feature : features) feature.requires_grad_();
-  const auto output = fusion->forward(features, {});
-  (output.logits * torch::randn({6, 4})).sum().backward();
-  expect_gradients(*fusion);
-  for (const auto& feature : features) EXPECT_GT(feature.grad().abs().max().item<double>(), 0);
+  expect_gradients_everywhere(*fusion, features_of(two(), 6));
 }
 
 TEST(Film, SaysWhatItsParametersAreFor) {
   for (const int a : {0, 1}) {
     const auto fusion = fusion_of(a == 0 ? "" : "modulated_by = 'image'");
-    const auto parameters = fusion->named_parameters();
-    const auto& roles = fusion->roles();
-    const std::vector<std::tuple<std::string, poise::Role, std::vector<int>>> expected = {
-        {"conditioning.weight", poise::Role::bypass, {a}},
-        {"conditioning.bias", poise::Role::bypass, {a}},
-        {"head.weight", poise::Role::head, {}},
-        {"head.bias", poise::Role::head, {}}};
-    ASSERT_EQ(roles.size(), expected.size());
-    for (std::size_t i = 0; i < roles.size(); ++i) {
-      const auto& [name, role, modalities] = expected[i];
-      EXPECT_TRUE(roles[i].parameter.is_same(parameters[name])) << name;
-      EXPECT_EQ(roles[i].role, role) << name;
-      EXPECT_EQ(roles[i].modalities, modalities) << name;
-    }
+    expect_roles(*fusion, {{"conditioning.weight", poise::Role::bypass, {a}},
+                           {"conditioning.bias", poise::Role::bypass, {a}},
+                           {"head.weight", poise::Role::head, {}},
+                           {"head.bias", poise::Role::head, {}}});
   }
 }
 
@@ -100,7 +58,7 @@ TEST(Film, ComputesTheSameInBothModesAndForOneRow) {
   const auto fusion = fusion_of("");
   fusion->to(torch::kFloat64);
   EXPECT_TRUE(fusion->modes_agree());
-  const auto features = features_of(6, torch::kFloat64);
+  const auto features = features_of(two(), 6, torch::kFloat64);
   const auto training = fusion->forward(features, {}).logits;
   fusion->eval();
   EXPECT_TRUE(same_bits(fusion->forward(features, {}).logits, training));

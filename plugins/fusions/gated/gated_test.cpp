@@ -1,7 +1,5 @@
 #include "poise/conformance_test.h"
-#include "poise/error.h"
-#include "poise/fusion.h"
-#include "poise/testing.h"
+#include "poise/testing_fusion.h"
 
 namespace {
 
@@ -9,34 +7,9 @@ using namespace poise::testing;
 
 constexpr const char* small = "hidden = 6";
 
-poise::FusionSpec two() {
-  return {.modalities = {"audio", "image"},
-          .widths = {3, 5},
-          .stage_channels = {},
-          .task = {.outputs = 4, .labels = {}}};
-}
+poise::FusionSpec two() { return spec_of({"audio", "image"}, {3, 5}); }
 
-std::shared_ptr<poise::Fusion> fusion_of(const std::string& options) {
-  torch::manual_seed(3);
-  auto fusion = make<poise::Fusion>(options);
-  fusion->build(two());
-  return fusion;
-}
-
-std::vector<torch::Tensor> features_of(std::int64_t rows, torch::Dtype type = torch::kFloat32) {
-  return {torch::randn({rows, 3}, type), torch::randn({rows, 5}, type)};
-}
-
-void expect_build_refused(const std::string& options, const poise::FusionSpec& spec,
-                          const std::string& sentence) {
-  try {
-    make<poise::Fusion>(options)->build(spec);
-    ADD_FAILURE() << "accepted";
-  } catch (const poise::Error& error) {
-    EXPECT_EQ(error.fault(), poise::Fault::usage);
-    EXPECT_EQ(std::string(error.what()), sentence);
-  }
-}
+std::shared_ptr<poise::Fusion> fusion_of(const std::string& options) { return built(options, two(), 3); }
 
 /// The formula with every product and the sigmoid written out.
 std::pair<torch::Tensor, torch::Tensor> reference(const poise::Fusion& fusion,
@@ -58,7 +31,7 @@ TEST(Gated, ComputesThePublishedFormula) {
        {std::pair{"", false}, std::pair{"\ngate = 'audio'", false}, std::pair{"\ngate = 'image'", true}}) {
     const auto fusion = fusion_of(std::string(small) + gate);
     fusion->to(torch::kFloat64);
-    const auto features = features_of(6, torch::kFloat64);
+    const auto features = features_of(two(), 6, torch::kFloat64);
     const auto [logits, feature] = reference(*fusion, features, image_gates);
     const auto output = fusion->forward(features, {});
     EXPECT_LT(difference(output.logits, logits), 1e-12) << gate;
@@ -75,32 +48,17 @@ TEST(Gated, HasThePublishedWidth) {
 
 TEST(Gated, HasAGradientForEveryParameterAndEveryModality) {
   const auto fusion = fusion_of(small);
-  auto features = features_of(6);
-  for (auto& feature : features) feature.requires_grad_();
-  const auto output = fusion->forward(features, {});
-  (output.logits * torch::randn({6, 4})).sum().backward();
-  expect_gradients(*fusion);
-  for (const auto& feature : features) EXPECT_GT(feature.grad().abs().max().item<double>(), 0);
+  expect_gradients_everywhere(*fusion, features_of(two(), 6));
 }
 
 TEST(Gated, SaysWhatItsParametersAreFor) {
   const auto fusion = fusion_of(small);
-  const auto parameters = fusion->named_parameters();
-  const auto& roles = fusion->roles();
-  const std::vector<std::tuple<std::string, poise::Role, std::vector<int>>> expected = {
-      {"hidden_audio.weight", poise::Role::bypass, {0}},
-      {"hidden_audio.bias", poise::Role::bypass, {0}},
-      {"hidden_image.weight", poise::Role::bypass, {1}},
-      {"hidden_image.bias", poise::Role::bypass, {1}},
-      {"head.weight", poise::Role::head, {}},
-      {"head.bias", poise::Role::head, {}}};
-  ASSERT_EQ(roles.size(), expected.size());
-  for (std::size_t i = 0; i < roles.size(); ++i) {
-    const auto& [name, role, modalities] = expected[i];
-    EXPECT_TRUE(roles[i].parameter.is_same(parameters[name])) << name;
-    EXPECT_EQ(roles[i].role, role) << name;
-    EXPECT_EQ(roles[i].modalities, modalities) << name;
-  }
+  expect_roles(*fusion, {{"hidden_audio.weight", poise::Role::bypass, {0}},
+                         {"hidden_audio.bias", poise::Role::bypass, {0}},
+                         {"hidden_image.weight", poise::Role::bypass, {1}},
+                         {"hidden_image.bias", poise::Role::bypass, {1}},
+                         {"head.weight", poise::Role::head, {}},
+                         {"head.bias", poise::Role::head, {}}});
 }
 
 TEST(Gated, ComputesTheSameInBothModesAndForOneRow) {
@@ -108,7 +66,7 @@ TEST(Gated, ComputesTheSameInBothModesAndForOneRow) {
   const auto fusion = fusion_of(small);
   fusion->to(torch::kFloat64);
   EXPECT_TRUE(fusion->modes_agree());
-  const auto features = features_of(6, torch::kFloat64);
+  const auto features = features_of(two(), 6, torch::kFloat64);
   const auto training = fusion->forward(features, {}).logits;
   fusion->eval();
   EXPECT_TRUE(same_bits(fusion->forward(features, {}).logits, training));

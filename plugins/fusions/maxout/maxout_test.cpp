@@ -1,7 +1,6 @@
 #include "poise/conformance_test.h"
 #include "poise/error.h"
-#include "poise/fusion.h"
-#include "poise/testing.h"
+#include "poise/testing_fusion.h"
 
 namespace {
 
@@ -16,14 +15,7 @@ poise::FusionSpec two() {
 }
 
 std::shared_ptr<poise::Fusion> fusion_of(const std::string& options, const poise::FusionSpec& spec = two()) {
-  torch::manual_seed(4);
-  auto fusion = make<poise::Fusion>(options);
-  fusion->build(spec);
-  return fusion;
-}
-
-std::vector<torch::Tensor> features_of(std::int64_t rows, torch::Dtype type = torch::kFloat32) {
-  return {torch::randn({rows, 3}, type), torch::randn({rows, 4}, type)};
+  return built(options, spec, 4);
 }
 
 TEST(Maxout, HasThePublishedNumberOfParameters) {
@@ -62,7 +54,7 @@ TEST(Maxout, ComputesThePublishedFormula) {
   const auto fusion = fusion_of(std::string(small) + "\ndropout = 0.0");
   fusion->to(torch::kFloat64);
   // Small features, so that eps matters.
-  auto features = features_of(8, torch::kFloat64);
+  auto features = features_of(two(), 8, torch::kFloat64);
   for (auto& feature : features) feature.mul_(0.01);
   for (const bool is_training : {true, false}) {
     fusion->train(is_training);
@@ -75,7 +67,7 @@ TEST(Maxout, ComputesThePublishedFormula) {
 
 TEST(Maxout, HasAGradientForEveryParameterAndEveryModality) {
   const auto fusion = fusion_of(small);
-  auto features = features_of(32);
+  auto features = features_of(two(), 32);
   for (auto& feature : features) feature.requires_grad_();
   const auto output = fusion->forward(features, {});
   EXPECT_EQ(output.logits.sizes(), (std::vector<std::int64_t>{32, 2}));
@@ -88,7 +80,7 @@ TEST(Maxout, HasAGradientForEveryParameterAndEveryModality) {
 TEST(Maxout, DropsUnitsInTrainingAlone) {
   const torch::NoGradGuard no_grad;
   const auto fusion = fusion_of("hidden = 64\nfeatures = 512");
-  const auto features = features_of(64);
+  const auto features = features_of(two(), 64);
   const auto dropped = [&] {
     return (fusion->forward(features, {}).feature == 0).to(torch::kFloat64).mean().item<double>();
   };
@@ -102,9 +94,9 @@ TEST(Maxout, DropsUnitsInTrainingAlone) {
 TEST(Maxout, EvaluatesRowsIndependentlyAndOneAlone) {
   const torch::NoGradGuard no_grad;
   const auto fusion = fusion_of(small);
-  fusion->forward(features_of(16), {});
+  fusion->forward(features_of(two(), 16), {});
   fusion->eval();
-  auto features = features_of(6);
+  auto features = features_of(two(), 6);
   const auto logits = fusion->forward(features, {}).logits;
   EXPECT_LT(difference(fusion->forward({features[0].narrow(0, 2, 1), features[1].narrow(0, 2, 1)}, {}).logits,
                        logits.narrow(0, 2, 1)),
@@ -117,14 +109,7 @@ TEST(Maxout, IsNotAdditiveAndNamesItsHead) {
   const auto fusion = fusion_of(small);
   EXPECT_FALSE(fusion->additive());
   EXPECT_THROW(fusion->share(0, torch::randn({2, 3})), poise::Error);
-  const auto parameters = fusion->named_parameters();
-  ASSERT_EQ(fusion->roles().size(), 2U);
-  EXPECT_TRUE(fusion->roles()[0].parameter.is_same(parameters["head.weight"]));
-  EXPECT_TRUE(fusion->roles()[1].parameter.is_same(parameters["head.bias"]));
-  for (const auto& role : fusion->roles()) {
-    EXPECT_EQ(role.role, poise::Role::head);
-    EXPECT_TRUE(role.modalities.empty());
-  }
+  expect_roles(*fusion, {{"head.weight", poise::Role::head, {}}, {"head.bias", poise::Role::head, {}}});
 }
 
 TEST(Maxout, RefusesWhatItCannotUse) {

@@ -9,7 +9,7 @@
 #include "poise/fusion.h"
 #include "poise/gate_switch.h"
 #include "poise/intermediate.h"
-#include "poise/testing.h"
+#include "poise/testing_fusion.h"
 #include "poise/testing_oracle.h"
 
 namespace {
@@ -198,26 +198,16 @@ TEST(Mmtm, HasAGradientForEveryParameterAndAcrossTheModalities) {
 
 TEST(Mmtm, SaysWhatItsParametersAreFor) {
   const Network network("stages = [0]\nratio = 2");
-  const auto parameters = network.fusion->named_parameters();
-  const auto& roles = network.fusion->roles();
-  const std::vector<std::tuple<std::string, poise::Role, std::vector<int>>> expected = {
-      {"transfer1.squeeze.weight", poise::Role::bypass, {0, 1}},
-      {"transfer1.squeeze.bias", poise::Role::bypass, {0, 1}},
-      {"transfer1.excite_image.weight", poise::Role::bypass, {0}},
-      {"transfer1.excite_image.bias", poise::Role::bypass, {0}},
-      {"transfer1.excite_motion.weight", poise::Role::bypass, {1}},
-      {"transfer1.excite_motion.bias", poise::Role::bypass, {1}},
-      {"weight_image", poise::Role::head, {0}},
-      {"weight_motion", poise::Role::head, {1}},
-      {"bias", poise::Role::head, {}}};
-  ASSERT_EQ(roles.size(), expected.size());
-  EXPECT_EQ(parameters.size(), expected.size());
-  for (std::size_t i = 0; i < roles.size(); ++i) {
-    const auto& [name, role, modalities] = expected[i];
-    EXPECT_TRUE(roles[i].parameter.is_same(parameters[name])) << name;
-    EXPECT_EQ(roles[i].role, role) << name;
-    EXPECT_EQ(roles[i].modalities, modalities) << name;
-  }
+  expect_roles(*network.fusion, {{"transfer1.squeeze.weight", poise::Role::bypass, {0, 1}},
+                                 {"transfer1.squeeze.bias", poise::Role::bypass, {0, 1}},
+                                 {"transfer1.excite_image.weight", poise::Role::bypass, {0}},
+                                 {"transfer1.excite_image.bias", poise::Role::bypass, {0}},
+                                 {"transfer1.excite_motion.weight", poise::Role::bypass, {1}},
+                                 {"transfer1.excite_motion.bias", poise::Role::bypass, {1}},
+                                 {"weight_image", poise::Role::head, {0}},
+                                 {"weight_motion", poise::Role::head, {1}},
+                                 {"bias", poise::Role::head, {}}});
+  EXPECT_EQ(network.fusion->named_parameters().size(), network.fusion->roles().size());
 }
 
 TEST(Mmtm, ComputesTheSameInBothModesAndForOneRow) {
@@ -362,17 +352,6 @@ TEST(Mmtm, IsNotAdditive) {
   const Network network("");
   EXPECT_FALSE(network.fusion->additive());
   EXPECT_THROW(network.fusion->share(0, torch::randn({2, 6})), poise::Error);
-}
-
-void expect_build_refused(const std::string& options, const poise::FusionSpec& spec,
-                          const std::string& sentence) {
-  try {
-    make<poise::Fusion>(options)->build(spec);
-    ADD_FAILURE() << "accepted";
-  } catch (const poise::Error& error) {
-    EXPECT_EQ(error.fault(), poise::Fault::usage);
-    EXPECT_EQ(std::string(error.what()), sentence);
-  }
 }
 
 TEST(Mmtm, RefusesOptionsThatItCannotUse) {

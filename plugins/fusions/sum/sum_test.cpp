@@ -1,31 +1,13 @@
 #include "poise/conformance_test.h"
-#include "poise/fusion.h"
-#include "poise/testing.h"
+#include "poise/testing_fusion.h"
 
 namespace {
 
 using namespace poise::testing;
 
-poise::FusionSpec three() {
-  return {.modalities = {"audio", "image", "text"},
-          .widths = {5, 3, 7},
-          .stage_channels = {},
-          .task = {.outputs = 4, .labels = {}}};
-}
+poise::FusionSpec three() { return spec_of({"audio", "image", "text"}, {5, 3, 7}); }
 
-std::shared_ptr<poise::Fusion> fusion_of(const poise::FusionSpec& spec) {
-  torch::manual_seed(1);
-  auto fusion = make<poise::Fusion>();
-  fusion->build(spec);
-  return fusion;
-}
-
-std::vector<torch::Tensor> features_of(const poise::FusionSpec& spec, torch::Dtype type) {
-  std::vector<torch::Tensor> features;
-  features.reserve(spec.widths.size());
-  for (const auto width : spec.widths) features.push_back(torch::randn({6, width}, type));
-  return features;
-}
+std::shared_ptr<poise::Fusion> fusion_of(const poise::FusionSpec& spec) { return built("", spec, 1); }
 
 /// W_m f_m + b_m, row by row of W_m.
 torch::Tensor head(const poise::Fusion& fusion, const std::string& modality, const torch::Tensor& feature) {
@@ -39,7 +21,7 @@ TEST(Sum, ComputesItsFormula) {
   const auto spec = three();
   const auto fusion = fusion_of(spec);
   fusion->to(torch::kFloat64);
-  const auto features = features_of(spec, torch::kFloat64);
+  const auto features = features_of(spec, 6, torch::kFloat64);
   auto expected = torch::zeros({6, 4}, torch::kFloat64);
   for (std::size_t m = 0; m < 3; ++m) expected += head(*fusion, spec.modalities[m], features[m]);
   const auto output = fusion->forward(features, {});
@@ -53,7 +35,7 @@ TEST(Sum, HasSharesThatSumToTheLogits) {
   const auto fusion = fusion_of(spec);
   fusion->to(torch::kFloat64);
   EXPECT_TRUE(fusion->additive());
-  const auto features = features_of(spec, torch::kFloat64);
+  const auto features = features_of(spec, 6, torch::kFloat64);
   auto sum = torch::zeros({6, 4}, torch::kFloat64);
   for (std::size_t m = 0; m < 3; ++m) {
     const auto share = fusion->share(static_cast<int>(m), features[m]);
@@ -74,27 +56,17 @@ TEST(Sum, HasSharesWithTheirOwnParameters) {
 
 TEST(Sum, HasAGradientForEveryParameterAndEveryModality) {
   const auto fusion = fusion_of(three());
-  auto features = features_of(three(), torch::kFloat32);
-  for (auto& feature : features) feature.requires_grad_();
-  const auto output = fusion->forward(features, {});
-  (output.logits * torch::randn({6, 4})).sum().backward();
-  expect_gradients(*fusion);
-  for (const auto& feature : features) EXPECT_GT(feature.grad().abs().max().item<double>(), 0);
+  expect_gradients_everywhere(*fusion, features_of(three(), 6));
 }
 
 TEST(Sum, SaysWhatItsParametersAreFor) {
   const auto fusion = fusion_of(three());
-  const auto parameters = fusion->named_parameters();
-  const auto& roles = fusion->roles();
-  const std::vector<std::pair<std::string, int>> expected = {{"head_audio.weight", 0}, {"head_audio.bias", 0},
-                                                             {"head_image.weight", 1}, {"head_image.bias", 1},
-                                                             {"head_text.weight", 2},  {"head_text.bias", 2}};
-  ASSERT_EQ(roles.size(), expected.size());
-  for (std::size_t i = 0; i < roles.size(); ++i) {
-    EXPECT_TRUE(roles[i].parameter.is_same(parameters[expected[i].first]));
-    EXPECT_EQ(roles[i].role, poise::Role::head);
-    EXPECT_EQ(roles[i].modalities, std::vector<int>{expected[i].second});
-  }
+  expect_roles(*fusion, {{"head_audio.weight", poise::Role::head, {0}},
+                         {"head_audio.bias", poise::Role::head, {0}},
+                         {"head_image.weight", poise::Role::head, {1}},
+                         {"head_image.bias", poise::Role::head, {1}},
+                         {"head_text.weight", poise::Role::head, {2}},
+                         {"head_text.bias", poise::Role::head, {2}}});
 }
 
 TEST(Sum, ComputesTheSameInBothModesAndForOneRow) {
@@ -102,7 +74,7 @@ TEST(Sum, ComputesTheSameInBothModesAndForOneRow) {
   const auto fusion = fusion_of(three());
   fusion->to(torch::kFloat64);
   EXPECT_TRUE(fusion->modes_agree());
-  const auto features = features_of(three(), torch::kFloat64);
+  const auto features = features_of(three(), 6, torch::kFloat64);
   const auto training = fusion->forward(features, {}).logits;
   fusion->eval();
   EXPECT_TRUE(same_bits(fusion->forward(features, {}).logits, training));

@@ -7,13 +7,14 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
+#include "poise/same_bits.h"
+
 /// What the checks ask of tensors, all on the CPU.
 namespace poise::conformance {
 
 using Tensors = std::vector<torch::Tensor>;
 
-/// Same shape, type and bits, also of NaN and of the sign of zero; or both undefined.
-bool same_bits(const torch::Tensor& a, const torch::Tensor& b);
+using testing::same_bits;
 bool same_bits(const Tensors& a, const Tensors& b);
 bool has_shape(const torch::Tensor& tensor, const std::vector<std::int64_t>& shape);
 /// The largest difference, relative to the largest entry of `expected` and at least to `floor`; infinite for another

@@ -12,6 +12,7 @@
 #include "poise/config.h"
 #include "poise/error.h"
 #include "poise/identity.h"
+#include "poise/same_bits.h"
 
 /// Of the plugin that the test is linked with.
 extern "C" const PoisePlugin poise_plugin;
@@ -39,14 +40,6 @@ void expect_refused(const std::string& options, const std::string& part) {
     EXPECT_EQ(error.fault(), Fault::usage);
     EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
   }
-}
-
-/// Same bits, also of NaN and of the sign of zero.
-inline bool same_bits(const torch::Tensor& a, const torch::Tensor& b) {
-  const auto bytes = [](const torch::Tensor& x) {
-    return x.detach().contiguous().flatten().view(torch::kUInt8);
-  };
-  return a.sizes() == b.sizes() && a.dtype() == b.dtype() && torch::equal(bytes(a), bytes(b));
 }
 
 /// The largest difference of two tensors, relative to the largest entry of `expected`.

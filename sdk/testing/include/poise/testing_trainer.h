@@ -85,6 +85,19 @@ class FixedLogits : public Network {
   torch::Tensor z_;
 };
 
+/// Updates nothing, and refuses what a test does not expect of its method. A test overrides what it watches.
+class NoUpdates : public Optimizer {
+ public:
+  void zero() override {}
+  void step() override {}
+  void step(const std::vector<torch::Tensor>& /*parameters*/) override {}
+  void set_rate_factor(const std::vector<torch::Tensor>& /*parameters*/, double /*factor*/) override {
+    throw std::logic_error("set_rate_factor");
+  }
+  void freeze(const std::vector<torch::Tensor>& /*parameters*/) override { throw std::logic_error("freeze"); }
+  void forget(const std::vector<torch::Tensor>& /*parameters*/) override { throw std::logic_error("forget"); }
+};
+
 /// Keeps the last value of every record. Updates nothing, and has neither data nor teachers.
 class RecordingTrainer : public Trainer {
  public:
@@ -127,20 +140,6 @@ class RecordingTrainer : public Trainer {
   std::int64_t current_epoch = 0;
 
  private:
-  class NoUpdates : public Optimizer {
-    void zero() override {}
-    void step() override {}
-    void step(const std::vector<torch::Tensor>& /*parameters*/) override {}
-    void set_rate_factor(const std::vector<torch::Tensor>& /*parameters*/, double /*factor*/) override {
-      throw std::logic_error("set_rate_factor");
-    }
-    void freeze(const std::vector<torch::Tensor>& /*parameters*/) override {
-      throw std::logic_error("freeze");
-    }
-    void forget(const std::vector<torch::Tensor>& /*parameters*/) override {
-      throw std::logic_error("forget");
-    }
-  };
   Network& network_;
   PlainObjective objective_;
   NoUpdates optimizer_;
