@@ -124,8 +124,10 @@ RunIdentity Identifier::identify(const Cell& cell) {
   machine.erase("processor");
   machine.erase("system");
   decisive.insert("config", decisive_config(cell));
-  for (const auto& teacher : cell.teachers)
-    decisive.insert("teacher_" + teacher.alone, identify(teacher).hash);
+  for (const auto& teacher : cell.teachers) {
+    identity.teachers.push_back(identify(teacher).hash);
+    decisive.insert("teacher_" + teacher.alone, identity.teachers.back());
+  }
   identity.hash = sha256(toml_text(decisive));
   return identity;
 }

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include <toml++/toml.h>
 #include <nlohmann/json.hpp>
@@ -16,7 +17,8 @@ struct RunIdentity {
   /// Of all that can change the run's bits: its configuration, host, SDK, LibTorch and plugins, the data, the
   /// device and the number of threads. Titles, labels and places of files are not among them.
   std::string hash;
-  toml::table provenance;  ///< versions and hashes, data, machine; what provenance.toml says
+  std::vector<std::string> teachers;  ///< hashes of the runs that must be finished before, per modality
+  toml::table provenance;             ///< versions and hashes, data, machine; what provenance.toml says
 };
 
 /// Identifies runs. Hashes of files are cached; the data of a data set are looked at once.

@@ -116,8 +116,8 @@ class Runner {
       const fs::path folder = output_ / folder_name(cell.label.run, identity.hash);
       nlohmann::json result = known_result(cell, identity, pipeline.title);
       std::vector<fs::path> teachers;
-      for (const auto& teacher : cell.teachers) {
-        teachers.push_back(output_ / folder_name(teacher.label.run, identifier.identify(teacher).hash));
+      for (std::size_t m = 0; m < cell.teachers.size(); ++m) {
+        teachers.push_back(output_ / folder_name(cell.teachers[m].label.run, identity.teachers.at(m)));
       }
       jobs_.push_back(
           {std::move(cell), std::move(identity.provenance), std::move(result), folder, std::move(teachers)});

@@ -68,7 +68,6 @@ class FusedNetwork final : public Network {
   [[nodiscard]] const torch::Tensor& training_logits() const { return pass_.output.logits; }
   /// The features of the step's training pass, empty or undefined where there was none.
   [[nodiscard]] const std::vector<torch::Tensor>& training_features() const { return pass_.features; }
-  [[nodiscard]] bool is_training() const { return training_; }
 
   /// Parameters and buffers by name ("encoder.audio.conv.weight"), sharing storage with the network.
   [[nodiscard]] std::vector<std::pair<std::string, torch::Tensor>> named_tensors() const;

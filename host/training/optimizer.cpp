@@ -1,6 +1,5 @@
 #include "training/optimizer.h"
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -73,6 +72,7 @@ void HostOptimizer::add(const std::vector<torch::Tensor>& parameters) {
     } else {
       optimizer_ = make(settings_, {parameter});
     }
+    places_[parameter.unsafeGetTensorImpl()] = parts_.size();
     parts_.push_back({.parameter = parameter, .factor = 1, .frozen = false});
   }
   set_rates();
@@ -81,14 +81,13 @@ void HostOptimizer::add(const std::vector<torch::Tensor>& parameters) {
 std::vector<std::size_t> HostOptimizer::find(const std::vector<torch::Tensor>& parameters) const {
   std::vector<std::size_t> found;
   for (const auto& parameter : parameters) {
-    const auto part = std::find_if(parts_.begin(), parts_.end(),
-                                   [&](const Part& p) { return p.parameter.is_same(parameter); });
-    if (part == parts_.end()) {
+    const auto place = places_.find(parameter.unsafeGetTensorImpl());
+    if (place == places_.end()) {
       throw Error(
           "the optimizer does not update such a parameter: take it from the network, or add its module "
           "first.");
     }
-    found.push_back(static_cast<std::size_t>(part - parts_.begin()));
+    found.push_back(place->second);
   }
   return found;
 }

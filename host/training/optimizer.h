@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <torch/types.h>
@@ -70,6 +71,7 @@ class HostOptimizer final : public Optimizer {
 
   TrainSettings::Optimizer settings_;
   std::vector<Part> parts_;
+  std::unordered_map<const void*, std::size_t> places_;  ///< of each parameter among them
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   std::function<void(std::int64_t)> not_finite_;
   double clip_;

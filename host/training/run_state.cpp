@@ -16,12 +16,6 @@ const std::string record_prefix = "record.";
 const std::string generator_prefix = "generator.";
 const std::string snapshot_prefix = "snapshot.";
 
-/// Copies by name into the network's own tensors, so that the optimiser's and the plugins' handles stay valid.
-void copy_into(FusedNetwork& network, const TensorFile& file, const std::string& prefix) {
-  const torch::NoGradGuard no_gradients;
-  for (auto& [name, tensor] : network.named_tensors()) tensor.copy_(file.at(prefix + name));
-}
-
 }  // namespace
 
 void load_weights(FusedNetwork& network, const std::filesystem::path& folder) {
@@ -114,14 +108,19 @@ void RunState::restore_scalars(const Checkpoint& checkpoint) {
 
 void RunState::restore_tensors(const Checkpoint& checkpoint) {
   const TensorFile& file = checkpoint.tensors;
-  copy_into(network_, file, network_prefix);
+  {
+    // Into the network's own tensors, so that the optimizer's and the plugins' handles stay valid.
+    const torch::NoGradGuard no_gradients;
+    for (auto& [name, tensor] : network_.named_tensors()) tensor.copy_(file.at(network_prefix + name));
+  }
   // What begin() has looked at again was counted before.
   PassCounts& counts = network_.counts();
-  checkpoint.scalars.at("counts").at(0).get_to(counts.encoder_batches);
-  checkpoint.scalars.at("counts").at(1).get_to(counts.encoder_absent_rows);
-  checkpoint.scalars.at("counts").at(2).get_to(counts.fusion_batches);
-  checkpoint.scalars.at("counts").at(3).get_to(trainer_.backward_passes());
-  checkpoint.scalars.at("counts").at(4).get_to(trainer_.extra_samples());
+  const auto& counted = checkpoint.scalars.at("counts");
+  counted.at(0).get_to(counts.encoder_batches);
+  counted.at(1).get_to(counts.encoder_absent_rows);
+  counted.at(2).get_to(counts.fusion_batches);
+  counted.at(3).get_to(trainer_.backward_passes());
+  counted.at(4).get_to(trainer_.extra_samples());
   trainer_.host_optimizer().restore_parts(checkpoint.scalars.at("optimizer"));
   trainer_.host_optimizer().restore(file.at("optimizer"));
   restore_snapshots(checkpoint);

@@ -135,7 +135,7 @@ class Descent : public RecordingTrainer {
   bool follows = true;  ///< modules get the oracle's values
 
  private:
-  class Updates : public poise::Optimizer {
+  class Updates : public poise::testing::NoUpdates {
    public:
     Updates(Descent& trainer, double rate) : trainer_(trainer), rate_(rate) {}
     void zero() override { ADD_FAILURE() << "zero() is not needed"; }
@@ -147,9 +147,6 @@ class Descent : public RecordingTrainer {
         trainer_.turns.back().updated.push_back(parameter.clone());
       }
     }
-    void set_rate_factor(const std::vector<Tensor>& /*parameters*/, double /*factor*/) override {}
-    void freeze(const std::vector<Tensor>& /*parameters*/) override {}
-    void forget(const std::vector<Tensor>& /*parameters*/) override {}
 
    private:
     Descent& trainer_;

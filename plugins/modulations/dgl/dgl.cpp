@@ -17,6 +17,7 @@
 
 #include "poise/error.h"
 #include "poise/intermediate.h"
+#include "poise/kept_buffers.h"
 #include "poise/modulation.h"
 #include "poise/plugin.h"
 
@@ -25,17 +26,6 @@ namespace {
 using poise::Batch;
 using poise::Trainer;
 using torch::Tensor;
-
-std::vector<Tensor> copies(const std::vector<Tensor>& tensors) {
-  std::vector<Tensor> result;
-  for (const auto& tensor : tensors) result.push_back(tensor.detach().clone());
-  return result;
-}
-
-void put_back(const std::vector<Tensor>& values, const std::vector<Tensor>& buffers) {
-  const at::NoGradGuard no_grad;
-  for (std::size_t i = 0; i < buffers.size(); ++i) buffers[i].copy_(values[i]);
-}
 
 class Dgl : public poise::Modulation {
  public:
@@ -71,11 +61,10 @@ class Dgl : public poise::Modulation {
 
   void step(const Batch& batch, Trainer& trainer) override {
     auto& network = trainer.network();
-    const auto buffers = network.fusion().buffers();
-    const auto before = copies(buffers);
+    const poise::KeptBuffers kept(network.fusion());
     const auto gradients = trainer.gradients(alpha_ * unimodal_loss(batch, trainer), encoders_);
     // Running statistics do not count passes of features that are mostly zeros: no prediction sees such.
-    put_back(before, buffers);
+    kept.put_back();
 
     std::vector<Tensor> detached;
     for (const auto& feature : network.features(batch)) detached.push_back(feature.detach());

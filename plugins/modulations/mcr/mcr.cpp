@@ -25,6 +25,7 @@
 #include <ATen/ATen.h>
 
 #include "poise/error.h"
+#include "poise/kept_buffers.h"
 #include "poise/modulation.h"
 #include "poise/plugin.h"
 
@@ -130,13 +131,10 @@ class Mcr : public poise::Modulation {
     return total;
   }
 
-  void modulate(const Batch& /*batch*/, Trainer& trainer) override {
-    // Running statistics do not count permuted features: no prediction sees such. Not before, since the backward pass
-    // refuses a buffer that was written to.
-    const at::NoGradGuard no_grad;
-    const auto buffers = trainer.network().fusion().buffers();
-    for (std::size_t i = 0; i < buffers_.size(); ++i) buffers[i].copy_(buffers_[i]);
-    buffers_.clear();
+  void modulate(const Batch& /*batch*/, Trainer& /*trainer*/) override {
+    // Running statistics do not count permuted features: no prediction sees such.
+    if (kept_) kept_->put_back();
+    kept_.reset();
   }
 
  private:
@@ -144,8 +142,7 @@ class Mcr : public poise::Modulation {
   Tensor divergences(const Batch& batch, Trainer& trainer) {
     auto& network = trainer.network();
     const Tensor z = network.logits(batch);
-    buffers_.clear();
-    for (const auto& buffer : network.fusion().buffers()) buffers_.push_back(buffer.detach().clone());
+    kept_.emplace(network.fusion());
     const auto& features = network.features(batch);
     const Tensor pi = at::randperm(batch.size(), at::TensorOptions(at::kLong).device(z.device()));
 
@@ -177,7 +174,7 @@ class Mcr : public poise::Modulation {
   Game game_;
   double l_;
   double lambda_c_;
-  std::vector<Tensor> buffers_;  ///< the fusion's, as the training pass has left them
+  std::optional<poise::KeptBuffers> kept_;  ///< the fusion's, as the training pass has left them
 };
 
 }  // namespace

@@ -119,7 +119,7 @@ class Descent : public RecordingTrainer {
   std::int64_t count = 1;
 
  private:
-  class Updates : public poise::Optimizer {
+  class Updates : public poise::testing::NoUpdates {
    public:
     Updates(Descent& trainer, double rate) : trainer_(trainer), rate_(rate) {}
     void zero() override { ADD_FAILURE() << "zero() is not needed"; }
@@ -135,9 +135,6 @@ class Descent : public RecordingTrainer {
       }
       trainer_.after_update();
     }
-    void set_rate_factor(const std::vector<Tensor>& /*parameters*/, double /*factor*/) override {}
-    void freeze(const std::vector<Tensor>& /*parameters*/) override {}
-    void forget(const std::vector<Tensor>& /*parameters*/) override {}
 
    private:
     Descent& trainer_;

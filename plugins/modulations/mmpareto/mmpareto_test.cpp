@@ -84,16 +84,10 @@ class SmallNetwork : public poise::testing::FixedLogits {
 };
 
 /// Counts updates.
-class CountingOptimizer : public poise::Optimizer {
+class CountingOptimizer : public poise::testing::NoUpdates {
  public:
-  void zero() override {}
   void step() override { ++steps; }
   void step(const std::vector<Tensor>& /*parameters*/) override { throw std::logic_error("step of some"); }
-  void set_rate_factor(const std::vector<Tensor>& /*parameters*/, double /*factor*/) override {
-    throw std::logic_error("set_rate_factor");
-  }
-  void freeze(const std::vector<Tensor>& /*parameters*/) override { throw std::logic_error("freeze"); }
-  void forget(const std::vector<Tensor>& /*parameters*/) override { throw std::logic_error("forget"); }
 
   int steps = 0;
 };

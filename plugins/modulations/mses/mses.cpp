@@ -19,6 +19,7 @@
 
 #include "poise/modulation.h"
 #include "poise/plugin.h"
+#include "poise/shares.h"
 
 namespace {
 
@@ -30,19 +31,10 @@ using torch::Tensor;
 
 /// L, [k], on the CPU.
 Tensor validation_losses(Trainer& trainer) {
-  Network& network = trainer.network();
-  Tensor sum;  // [k]
-  trainer.for_each_batch(poise::Split::validation, {}, [&](const Batch& batch) {
-    std::vector<Tensor> of_batch;
-    for (int m = 0; m < network.modalities(); ++m) {
-      const Tensor each = trainer.objective().losses(network.share(batch, m), batch.targets);
-      of_batch.push_back(each.sum(at::kDouble));
-    }
-    const Tensor stacked = at::stack(of_batch);
-    sum = sum.defined() ? sum + stacked : stacked;
-    return true;
-  });
-  return (sum / static_cast<double>(trainer.samples(poise::Split::validation))).cpu();
+  return poise::mean_over_shares(trainer, poise::Split::validation,
+                                 [&](const Tensor& share, const Batch& batch) {
+                                   return trainer.objective().losses(share, batch.targets);
+                                 });
 }
 
 class Mses : public poise::Modulation {

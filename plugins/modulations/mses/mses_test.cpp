@@ -50,18 +50,11 @@ class Counting : public poise::testing::FixedLogits {
   Tensor shares;
 };
 
-class Freezer : public poise::Optimizer {
+class Freezer : public poise::testing::NoUpdates {
  public:
-  void zero() override {}
-  void step() override {}
-  void step(const std::vector<Tensor>& /*parameters*/) override {}
-  void set_rate_factor(const std::vector<Tensor>& /*parameters*/, double /*factor*/) override {
-    throw std::logic_error("set_rate_factor");
-  }
   void freeze(const std::vector<Tensor>& parameters) override {
     frozen.insert(frozen.end(), parameters.begin(), parameters.end());
   }
-  void forget(const std::vector<Tensor>& /*parameters*/) override { throw std::logic_error("forget"); }
 
   bool is_frozen(const Tensor& parameter) const {
     return std::any_of(frozen.begin(), frozen.end(), [&](const Tensor& f) { return f.is_same(parameter); });

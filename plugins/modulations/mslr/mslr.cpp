@@ -19,6 +19,7 @@
 #include "poise/error.h"
 #include "poise/modulation.h"
 #include "poise/plugin.h"
+#include "poise/shares.h"
 
 namespace {
 
@@ -30,23 +31,13 @@ using torch::Tensor;
 
 /// acc, [k], on the CPU.
 Tensor accuracies(Trainer& trainer) {
-  Network& network = trainer.network();
   const auto& objective = trainer.objective();
-  Tensor right;  // [k]
-  trainer.for_each_batch(poise::Split::validation, {}, [&](const Batch& batch) {
-    std::vector<Tensor> of_batch;
-    for (int m = 0; m < network.modalities(); ++m) {
-      const Tensor share = network.share(batch, m);
-      // Only the targets of classes are whole numbers.
-      const Tensor each = batch.targets.is_floating_point() ? objective.score(share, batch.targets)
-                                                            : objective.correct(share, batch.targets);
-      of_batch.push_back(each.sum(at::kDouble));
-    }
-    const Tensor stacked = at::stack(of_batch);
-    right = right.defined() ? right + stacked : stacked;
-    return true;
-  });
-  return (right / static_cast<double>(trainer.samples(poise::Split::validation))).cpu();
+  return poise::mean_over_shares(
+      trainer, poise::Split::validation, [&](const Tensor& share, const Batch& batch) {
+        // Only the targets of classes are whole numbers.
+        return batch.targets.is_floating_point() ? objective.score(share, batch.targets)
+                                                 : objective.correct(share, batch.targets);
+      });
 }
 
 class Mslr : public poise::Modulation {

@@ -52,16 +52,11 @@ class Shares : public poise::testing::FixedLogits {
 };
 
 /// Keeps the factors that are set, by parameter.
-class Rates : public poise::Optimizer {
+class Rates : public poise::testing::NoUpdates {
  public:
-  void zero() override {}
-  void step() override {}
-  void step(const std::vector<Tensor>& /*parameters*/) override {}
   void set_rate_factor(const std::vector<Tensor>& parameters, double factor) override {
     for (const auto& parameter : parameters) factors[parameter.unsafeGetTensorImpl()] = factor;
   }
-  void freeze(const std::vector<Tensor>& /*parameters*/) override { throw std::logic_error("freeze"); }
-  void forget(const std::vector<Tensor>& /*parameters*/) override { throw std::logic_error("forget"); }
 
   std::map<const void*, double> factors;
 };

@@ -116,14 +116,12 @@ class Watch : public RecordingTrainer {
   std::vector<Tensor> forgotten;  ///< since it was cleared
 
  private:
-  class Requests : public poise::Optimizer {
+  class Requests : public poise::testing::NoUpdates {
    public:
     explicit Requests(Watch& watch) : watch_(watch) {}
     void zero() override { ADD_FAILURE() << "zero() is not needed"; }
     void step() override { ADD_FAILURE() << "step() updates every part"; }
     void step(const std::vector<Tensor>& parameters) override { watch_.updated = parameters; }
-    void set_rate_factor(const std::vector<Tensor>& /*parameters*/, double /*factor*/) override {}
-    void freeze(const std::vector<Tensor>& /*parameters*/) override {}
     void forget(const std::vector<Tensor>& parameters) override {
       EXPECT_TRUE(watch_.forgotten.empty());
       watch_.forgotten = parameters;
