@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "analysis/statistics.h"
+#include "poise/joint_training.h"
 
 namespace poise {
 namespace {
@@ -67,15 +68,15 @@ const MethodSummary* matching(const MethodSummary& method, Methods references) {
   return references.size() == 1 ? references.front() : nullptr;
 }
 
-const MethodSummary* joint_training(const MethodSummary& method, const std::vector<MethodSummary>& methods) {
+const MethodSummary* baseline_of(const MethodSummary& method, const std::vector<MethodSummary>& methods) {
   Methods references;
   for (const MethodSummary& other : methods) {
-    if (other.modulation == "joint" && other.alone.empty() && other.fusion == method.fusion &&
+    if (other.modulation == joint_training && other.alone.empty() && other.fusion == method.fusion &&
         other.condition == method.condition) {
       references.push_back(&other);
     }
   }
-  if (method.modulation == "joint") {
+  if (method.modulation == joint_training) {
     std::erase_if(references, [&](const MethodSummary* reference) {
       return !includes(method, *reference) || includes(*reference, method);
     });
@@ -103,7 +104,7 @@ Gap gap(const BySeed& shown, const BySeed& alone) {
 
 void compare_with_references(MethodSummary& method, const std::vector<MethodSummary>& methods) {
   if (!method.alone.empty()) return;
-  if (const MethodSummary* joint = joint_training(method, methods)) {
+  if (const MethodSummary* joint = baseline_of(method, methods)) {
     const Spread difference = paired_difference(by_seed(method, test_score), by_seed(*joint, test_score));
     if (difference.count > 0) {
       Gain gain;

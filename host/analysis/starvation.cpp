@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "analysis/statistics.h"
+#include "poise/joint_training.h"
 
 namespace poise {
 namespace {
@@ -64,7 +65,8 @@ std::string starvation(const std::vector<MethodSummary>& methods,
                        const std::vector<std::string>& modalities) {
   std::vector<const MethodSummary*> joints;
   for (const MethodSummary& method : methods) {
-    if (method.modulation == "joint" && method.alone.empty() && !method.to_joint) joints.push_back(&method);
+    if (method.modulation == joint_training && method.alone.empty() && !method.to_joint)
+      joints.push_back(&method);
   }
   if (joints.empty()) return "Which modality is starved cannot be said: no run trains all of them jointly.";
   const auto largest_gap = [](const MethodSummary* joint) {

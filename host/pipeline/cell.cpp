@@ -6,6 +6,7 @@
 #include "plugins/loader.h"
 #include "poise/config_toml.h"
 #include "poise/error.h"
+#include "poise/joint_training.h"
 #include "poise/suggest.h"
 
 namespace poise {
@@ -131,11 +132,15 @@ toml::table resolved(toml::table& table, const std::vector<std::string>& modalit
   return config;
 }
 
+void train_jointly(toml::table& table) {
+  table.insert_or_assign("modulation", toml::table{{"plugin", joint_training}});
+}
+
 }  // namespace
 
 Cell make_cell(toml::table table, const std::vector<std::string>& axes, const std::string& alone,
                const Catalog& catalog) {
-  if (!table.contains("modulation")) table.insert("modulation", toml::table{{"plugin", "joint"}});
+  if (!table.contains("modulation")) train_jointly(table);
   if (!table.contains("seed")) table.insert("seed", 0);
   Maker maker(std::move(table), catalog);
   Cell& cell = maker.cell;
@@ -171,7 +176,7 @@ Cell make_cell(toml::table table, const std::vector<std::string>& axes, const st
 
 void keep_alone(toml::table& table, const std::string& modality) {
   table["dataset"].as_table()->insert_or_assign("modalities", toml::array{modality});
-  table.insert_or_assign("modulation", toml::table{{"plugin", "joint"}});
+  train_jointly(table);
 }
 
 std::vector<std::pair<std::string, PluginName>> Cell::used_plugins() const {

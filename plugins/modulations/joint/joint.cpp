@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "poise/joint_training.h"
 #include "poise/modulation.h"
 #include "poise/plugin.h"
 
@@ -18,4 +19,4 @@ class Joint : public poise::Modulation {
 
 }  // namespace
 
-POISE_MODULATION(Joint, "joint", "plain joint training, nothing rebalanced");
+POISE_MODULATION(Joint, poise::joint_training, "plain joint training, nothing rebalanced");
