@@ -25,10 +25,11 @@ std::string training_text(const Cell& cell) {
   const auto needs = cell.plugins.modulation.call([&](const Modulation& m) { return m.requirements(k); });
   const auto subsets = needs.subsets_per_step;
   const auto backward = needs.backward_passes_per_step;
-  return fmt::format("{} {}, batches of {}, {}, {} {} of modalities and {} backward {} a step",
+  return fmt::format("{} {}, batches of {}, {}, {} {} of modalities and {} backward {} a step{}",
                      cell.train.epochs, cell.train.epochs == 1 ? "epoch" : "epochs", cell.train.batch_size,
                      cell.train.optimizer.name, subsets, subsets == 1 ? "subset" : "subsets", backward,
-                     backward == 1 ? "pass" : "passes");
+                     backward == 1 ? "pass" : "passes",
+                     needs.extra_passes ? ", visits data beside the steps" : "");
 }
 
 /// The fusion, and that a method does without it.

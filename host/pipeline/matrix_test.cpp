@@ -51,8 +51,7 @@ TEST_F(MatrixTest, IsOneCellWithoutAMatrix) {
 TEST_F(MatrixTest, VariesTheFirstAxisSlowestAndSeedFastest) {
   const Matrix m = matrix(
       "[train]\nepochs = 2\n[matrix]\nseed = [0, 1]\ntrain.optimizer.lr = [0.1, 0.2]\nmodulation = [{ plugin "
-      "= 'b' }, { "
-      "plugin = 'a' }]\n");
+      "= 'b' }, { plugin = 'a' }]\n");
   EXPECT_EQ(m.axes(0), (std::vector<std::string>{"train.optimizer.lr", "modulation", "seed"}));
   std::vector<std::string> expected;
   for (const std::string lr : {"0.1", "0.2"}) {

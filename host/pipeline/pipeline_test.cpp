@@ -78,8 +78,7 @@ TEST_F(PipelineTest, MakesOneRunAndEachModalityAlone) {
       toml_text(image.config),
       "{ dataset = { modalities = [\"image\"], plugin = \"av_digits\" }, encoder = { image = { plugin = "
       "\"lenet\" } }, fusion = { plugin = \"concat\" }, modulation = { plugin = \"joint\" }, seed = 0, train "
-      "= "
-      "{ epochs = 3 } }");
+      "= { epochs = 3 } }");
 }
 
 TEST_F(PipelineTest, TrainsEachModalityAloneOnceForEverySeed) {
@@ -169,9 +168,26 @@ TEST_F(PipelineTest, RefusesWhatDoesNotFitTogetherAndNamesTheRun) {
           base +
           "[matrix]\nmodulation = [{ plugin = 'ogm_ge', alpha = 0.3 }]\nfusion = [{ plugin = 'maxout' }]\n"),
       "FILE:9:15: run 'ogm_ge alpha=0.3 maxout seed=0': modulation ogm_ge needs an additive fusion (logits "
-      "that are a "
-      "sum "
+      "that are a sum "
       "of one share per modality), and fusion maxout is not additive.");
+  EXPECT_EQ(
+      error_of(base + "[modulation]\nplugin = 'dgl'\n", {"fusion.plugin=mmtm"}),
+      "FILE:8:1: run 'dgl seed=0': modulation dgl needs a fusion that follows the encoders, and fusion mmtm "
+      "acts between their stages: choose one that takes their features.");
+  EXPECT_EQ(
+      error_of(base + "[modulation]\nplugin = 'aug'\n", {"fusion.plugin=mmtm"}),
+      "FILE:8:1: run 'aug seed=0': modulation aug needs a fusion that follows the encoders, and fusion mmtm "
+      "acts between their stages: choose one that takes their features.");
+  for (const auto& [task, targets] :
+       {std::pair("regression", "numbers"), std::pair("multi_label", "labels that may hold together")}) {
+    EXPECT_EQ(
+        error_of("[dataset]\nplugin = 'synthetic'\ntask = '" + std::string(task) +
+                 "'\n[encoder]\nm0.plugin = 'mlp'\nm1.plugin = 'mlp'\n[fusion]\nplugin = 'concat'\n"
+                 "[modulation]\nplugin = 'pmr'\n"),
+        "FILE:9:1: run 'pmr seed=0': modulation pmr needs targets that are classes, and those of dataset "
+        "synthetic are " +
+            std::string(targets) + ": choose data of a classification task, or another modulation.");
+  }
 }
 
 TEST_F(PipelineTest, DescribesEveryRun) {

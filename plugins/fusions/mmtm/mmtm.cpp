@@ -11,6 +11,8 @@
 //
 //   z = H [f_1, f_2] + b = sum_m f_m H_m^T + b
 //
+// A modality alone has no module: z = f H^T + b.
+//
 // The gates of a modality can be replaced (N. Wu, S. Jastrzebski, K. Cho, K. J. Geras, "Characterizing and
 // Overcoming the Greedy Nature of Learning in Multi-modal Deep Neural Networks", ICML 2022) by their running
 // average a_m over the training steps so far, this one included, through which no gradient flows. In the n-th
@@ -92,21 +94,7 @@ class Mmtm : public poise::Fusion, public poise::IntermediateFusion, public pois
 
   void build(const poise::FusionSpec& spec) override {
     check_encoders(spec);
-    for (const auto stage : stages_) {
-      std::array<std::size_t, 2> after{};
-      std::array<std::int64_t, 2> channels{};
-      for (std::size_t m = 0; m < 2; ++m) {
-        after[m] = index_of(stage, spec, m);
-        channels[m] = spec.stage_channels[m][after[m]];
-        if (!after_.empty() && after[m] <= after_.back()[m]) {
-          throw poise::Error(
-              "fusion.stages must name each stage once and in the order of the encoder of modality '" +
-                  spec.modalities[m] + "'",
-              poise::Fault::usage);
-        }
-      }
-      add_transfer(spec, after, channels);
-    }
+    if (spec.modalities.size() == 2) add_transfers(spec);
     add_head(spec);
   }
 
@@ -121,7 +109,7 @@ class Mmtm : public poise::Fusion, public poise::IntermediateFusion, public pois
       for (std::size_t m = 0; m < 2; ++m) run_to(m, after_[i][m] + 1);
       x = transfers_[i](x, replaced_);
     }
-    for (std::size_t m = 0; m < 2; ++m) {
+    for (std::size_t m = 0; m < x.size(); ++m) {
       run_to(m, encoders[m]->stage_channels().size());
       x[m] = encoders[m]->pool(x[m]);
     }
@@ -131,7 +119,7 @@ class Mmtm : public poise::Fusion, public poise::IntermediateFusion, public pois
   poise::FusionOutput forward(const std::vector<torch::Tensor>& features,
                               const std::vector<torch::Tensor>& /*lengths*/) override {
     auto logits = bias_;
-    for (std::size_t m = 0; m < 2; ++m) logits = logits.addmm(features[m], weights_[m].t());
+    for (std::size_t m = 0; m < features.size(); ++m) logits = logits.addmm(features[m], weights_[m].t());
     return {.logits = logits, .feature = torch::cat(features, 1)};
   }
 
@@ -139,17 +127,35 @@ class Mmtm : public poise::Fusion, public poise::IntermediateFusion, public pois
 
  private:
   static void check_encoders(const poise::FusionSpec& spec) {
-    if (spec.modalities.size() != 2) {
-      throw poise::Error("mmtm joins exactly 2 modalities, and this run has " +
+    if (spec.modalities.size() > 2) {
+      throw poise::Error("mmtm joins 2 modalities, and this run has " +
                              std::to_string(spec.modalities.size()) + ": choose another fusion",
                          poise::Fault::usage);
     }
-    for (std::size_t m = 0; m < 2; ++m) {
+    for (std::size_t m = 0; m < spec.modalities.size(); ++m) {
       if (m < spec.stage_channels.size() && !spec.stage_channels[m].empty()) continue;
       throw poise::Error("mmtm acts between the stages of the encoders, and that of modality '" +
                              spec.modalities[m] +
                              "' has none: choose an encoder that runs in stages for it, or another fusion",
                          poise::Fault::usage);
+    }
+  }
+
+  void add_transfers(const poise::FusionSpec& spec) {
+    for (const auto stage : stages_) {
+      std::array<std::size_t, 2> after{};
+      std::array<std::int64_t, 2> channels{};
+      for (std::size_t m = 0; m < 2; ++m) {
+        after[m] = index_of(stage, spec, m);
+        channels[m] = spec.stage_channels[m][after[m]];
+        if (!after_.empty() && after[m] <= after_.back()[m]) {
+          throw poise::Error(
+              "fusion.stages must name each stage once and in the order of the encoder of modality '" +
+                  spec.modalities[m] + "'",
+              poise::Fault::usage);
+        }
+      }
+      add_transfer(spec, after, channels);
     }
   }
 
@@ -194,7 +200,7 @@ class Mmtm : public poise::Fusion, public poise::IntermediateFusion, public pois
     const auto total = std::accumulate(spec.widths.begin(), spec.widths.end(), std::int64_t{0});
     const torch::nn::Linear whole(total, spec.task.outputs);
     const auto blocks = whole->weight.detach().split_with_sizes(spec.widths, 1);
-    for (std::size_t m = 0; m < 2; ++m) {
+    for (std::size_t m = 0; m < blocks.size(); ++m) {
       weights_.push_back(register_parameter("weight_" + spec.modalities[m], blocks[m].clone()));
       set_role(weights_.back(), poise::Role::head, {static_cast<int>(m)});
     }
