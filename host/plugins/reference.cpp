@@ -47,13 +47,14 @@ std::string range_of_modalities(const Requirements& needs) {
 std::string needs_text(const Requirements& needs) {
   std::string text = fmt::format("## Needs\n- Modalities: {}.\n", range_of_modalities(needs));
   if (needs.additive_fusion) text += "- An additive fusion.\n";
+  if (needs.late_fusion) text += "- A fusion that does not act inside the encoders.\n";
   if (needs.gate_switch) text += "- A fusion whose gates can be replaced (`poise/gate_switch.h`).\n";
   if (needs.replaces_fusion) {
     text +=
         "- Predicts by modules of its own: the pipeline's fusion is neither used nor trained, and must not "
-        "act inside "
-        "the encoders.\n";
+        "act inside the encoders.\n";
   }
+  if (needs.classification) text += "- Targets that are classes.\n";
   if (needs.teachers) text += "- Each modality trained alone first, which the host does.\n";
   text += needs.symmetric ? "- Treats modalities alike: swapping two swaps what it does.\n"
                           : "- Is ordered or random in its modalities: swapping two may change the result.\n";
@@ -69,6 +70,9 @@ std::string cost_text(const Details& details) {
     text += is_taken
                 ? fmt::format("| {} | {} | {} |\n", k, needs.subsets_per_step, needs.backward_passes_per_step)
                 : fmt::format("| {} | refused | |\n", k);
+  }
+  if (details.requirements.front().second.extra_passes) {
+    text += "\nIt visits data outside the training steps, too; a result tells how often.\n";
   }
   return text;
 }

@@ -49,11 +49,21 @@ void check_fusion(const Requirements& needs, const RunPlugins& plugins, const st
         who + " needs a fusion whose modalities gate each other, and " + fusion + " has no such gates.",
         Fault::usage);
   }
-  if (needs.replaces_fusion && acts_inside(plugins)) {
-    throw Error(who + " predicts from each encoder by itself, and " + fusion +
+  if ((needs.late_fusion || needs.replaces_fusion) && acts_inside(plugins)) {
+    throw Error(who + " needs a fusion that follows the encoders, and " + fusion +
                     " acts between their stages: choose one that takes their features.",
                 Fault::usage);
   }
+}
+
+void check_task(const Requirements& needs, const RunPlugins& plugins, const std::string& who) {
+  const auto task = plugins.dataset.call([](const Dataset& dataset) { return dataset.task(); });
+  if (!needs.classification || task.kind == TaskKind::classification) return;
+  throw Error(who + " needs targets that are classes, and those of dataset " + plugins.dataset.name.name +
+                  " are " +
+                  (task.kind == TaskKind::regression ? "numbers" : "labels that may hold together") +
+                  ": choose data of a classification task, or another modulation.",
+              Fault::usage);
 }
 
 }  // namespace
@@ -77,6 +87,7 @@ void check_requirements(const RunPlugins& plugins) {
   const auto needs = plugins.modulation.call([&](const Modulation& m) { return m.requirements(k); });
   check_number(needs, k, who);
   check_fusion(needs, plugins, who);
+  check_task(needs, plugins, who);
 }
 
 Outcome train(const RunRequest& request, const RunPlugins& plugins, Progress& progress) {

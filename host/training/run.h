@@ -52,7 +52,7 @@ enum class Outcome {
 };
 
 /// Throws Error (usage) when the plugins do not fit together: number of modalities, and what the modulation requires
-/// of the fusion. Reads no data.
+/// of the fusion and the task. Reads no data.
 void check_requirements(const RunPlugins& plugins);
 
 /// Trains and evaluates one run in its folder, resuming from the checkpoint that is there. Writes

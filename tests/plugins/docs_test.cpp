@@ -94,6 +94,10 @@ TEST_F(DocsTest, SaysWhatAFusionCanDoAndWhatAModulationNeeds) {
             "With `alpha = 0.0`, `clip = 0.0` its gradients are joint training's, bit for bit.\n");
   expect_in("modulation/ogm_ge.md", "- Modalities: 2.\n- An additive fusion.\n");
   expect_in("modulation/ogm_ge.md", "| 2 | 1 | 1 |\n| 3 | refused | |\n");
+  EXPECT_EQ(made("modulation/ogm_ge.md").find("It visits data outside"), std::string::npos);
+  expect_in("modulation/dgl.md", "- A fusion that does not act inside the encoders.\n");
+  expect_in("modulation/pmr.md", "- Targets that are classes.\n");
+  expect_in("modulation/pmr.md", "\nIt visits data outside the training steps, too;");
 }
 
 TEST_F(DocsTest, SaysWhichFolderCannotBeMade) {

@@ -39,6 +39,7 @@ const std::vector<Lie> lies = {
     {"bad_update", "modulation", "only_the_optimizer_updates failed", "weight"},
     {"bad_buffers", "modulation", "only_the_optimizer_updates failed", "norm.running_"},
     {"bad_subsets", "modulation", "subsets_as_declared failed", "it asks for 3 subsets, and declares 1"},
+    {"bad_extra", "modulation", "extra_passes_as_declared failed", "visited 16 samples outside"},
     {"bad_backward", "modulation", "backward_passes_as_declared failed", "it makes 2 backward passes"},
     {"bad_state", "modulation", "resume_continues failed", "other bits"},
     {"bad_exports", "modulation", "exports failed", "beside poise_plugin"},

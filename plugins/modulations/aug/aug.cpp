@@ -28,7 +28,6 @@
 #include <torch/nn/module.h>
 #include <torch/nn/modules/linear.h>
 
-#include "poise/error.h"
 #include "poise/modulation.h"
 #include "poise/plugin.h"
 
@@ -76,6 +75,7 @@ class Aug : public poise::Modulation {
     needs.min_modalities = 2;
     needs.max_modalities = 2;
     needs.replaces_fusion = true;
+    needs.classification = true;
     needs.symmetric = false;  // in turn, and all modules start at random
     needs.backward_passes_per_step = 2;
     return needs;
@@ -109,9 +109,6 @@ class Aug : public poise::Modulation {
   }
 
   void step(const Batch& batch, Trainer& trainer) override {
-    if (batch.targets.is_floating_point()) {
-      throw poise::Error("aug boosts classifiers, and this task has no classes.", poise::Fault::usage);
-    }
     poise::Network& network = trainer.network();
     for (int m = 0; m < 2; ++m) {
       const auto c = classifiers(network.encode(batch, m), m);

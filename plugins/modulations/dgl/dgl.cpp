@@ -10,13 +10,11 @@
 // Then the norm of all gradients together is clipped. Encoder m takes part in L(z_m) alone.
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
 
 #include "poise/error.h"
-#include "poise/intermediate.h"
 #include "poise/kept_buffers.h"
 #include "poise/modulation.h"
 #include "poise/plugin.h"
@@ -38,23 +36,19 @@ class Dgl : public poise::Modulation {
   [[nodiscard]] poise::Requirements requirements(int /*modalities*/) const override {
     poise::Requirements needs;
     needs.min_modalities = 2;
-    needs.symmetric = false;  // a fusion with dropout draws another mask for each modality, in their order
+    needs.late_fusion = true;  // inside the encoders every modality's loss would reach all of them
+    needs.symmetric = false;   // a fusion with dropout draws another mask for each modality, in their order
     needs.backward_passes_per_step = 2;
     return needs;
   }
 
   void begin(Trainer& trainer) override {
     auto& network = trainer.network();
-    if (dynamic_cast<const poise::IntermediateFusion*>(&network.fusion()) != nullptr) {
-      refuse(
-          "it gives each encoder the gradient of its own modality's loss, and this fusion acts inside the "
-          "encoders, "
-          "where every loss reaches all of them: choose a fusion that follows the encoders.");
-    }
     encoders_ = network.parameters(poise::Role::encoder);
     if (encoders_.empty()) {
-      refuse(
-          "it trains the encoders by losses of their own, and none has parameters: choose other encoders.");
+      throw poise::Error(
+          "it trains the encoders by losses of their own, and none has parameters: choose other encoders.",
+          poise::Fault::usage);
     }
     only_ = at::eye(network.modalities(), encoders_.front().options().requires_grad(false));
   }
@@ -79,10 +73,6 @@ class Dgl : public poise::Modulation {
   }
 
  private:
-  [[noreturn]] static void refuse(const std::string& sentence) {
-    throw poise::Error(sentence, poise::Fault::usage);
-  }
-
   /// sum_m L(z_m).
   Tensor unimodal_loss(const Batch& batch, Trainer& trainer) const {
     auto& network = trainer.network();

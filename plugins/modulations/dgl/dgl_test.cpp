@@ -15,8 +15,6 @@
 #include <nlohmann/json.hpp>
 
 #include "poise/conformance_test.h"
-#include "poise/error.h"
-#include "poise/intermediate.h"
 #include "poise/modulation.h"
 #include "poise/testing.h"
 #include "poise/testing_oracle.h"
@@ -257,54 +255,21 @@ TEST(Dgl, HasTheAuthorsDefaults) {
   EXPECT_NEAR(squares.sqrt().item<double>(), 40, 1e-4);
 }
 
-class Inside : public poise::Fusion, public poise::IntermediateFusion {
- public:
-  void build(const poise::FusionSpec& /*spec*/) override {}
-  poise::FusionOutput forward(const std::vector<Tensor>& /*features*/,
-                              const std::vector<Tensor>& /*lengths*/) override {
-    throw std::logic_error("forward");
-  }
-  std::vector<Tensor> encode(const std::vector<poise::StagedEncoder*>& /*encoders*/,
-                             const std::vector<Tensor>& /*inputs*/) override {
-    throw std::logic_error("encode");
-  }
-};
-
-class InsideNetwork : public poise::testing::FixedLogits {
- public:
-  InsideNetwork() : FixedLogits(2) {}
-  poise::Fusion& fusion() override { return inside_; }
-
- private:
-  Inside inside_;
-};
-
-std::string refusal(poise::Network& network) {
+std::string refusal_of(poise::Network& network) {
   poise::testing::RecordingTrainer trainer(network);
-  try {
-    make<poise::Modulation>()->begin(trainer);
-  } catch (const poise::Error& error) {
-    EXPECT_EQ(error.fault(), poise::Fault::usage);
-    return error.what();
-  }
-  return "";
-}
-
-TEST(Dgl, RefusesAFusionInsideTheEncoders) {
-  InsideNetwork network;
-  EXPECT_NE(refusal(network).find("acts inside the encoders"), std::string::npos);
+  return poise::testing::refusal([&] { make<poise::Modulation>()->begin(trainer); });
 }
 
 TEST(Dgl, RefusesEncodersWithoutParameters) {
   auto one_case = oracle("dgl").at("cases").at(0);
   SmallNetwork network(one_case);
-  EXPECT_EQ(refusal(network), "");
+  EXPECT_EQ(refusal_of(network), "");
   auto& parameters = one_case.at("parameters");
   for (auto item = parameters.begin(); item != parameters.end();) {
     item = item.key().starts_with("encoder.") ? parameters.erase(item) : std::next(item);
   }
   SmallNetwork bare(one_case);
-  EXPECT_NE(refusal(bare).find("none has parameters"), std::string::npos);
+  EXPECT_NE(refusal_of(bare).find("none has parameters"), std::string::npos);
 }
 
 TEST(Dgl, DeclaresWhatItNeeds) {
@@ -314,6 +279,7 @@ TEST(Dgl, DeclaresWhatItNeeds) {
   EXPECT_EQ(needs.max_modalities, poise::max_modalities);
   EXPECT_EQ(needs.subsets_per_step, 1);
   EXPECT_FALSE(needs.additive_fusion);
+  EXPECT_TRUE(needs.late_fusion);
   EXPECT_FALSE(dgl->neutral_options().has_value());
 }
 

@@ -72,6 +72,7 @@ class Gblending : public poise::Modulation {
   [[nodiscard]] poise::Requirements requirements(int /*modalities*/) const override {
     poise::Requirements needs;
     needs.min_modalities = 2;
+    needs.extra_passes = true;
     needs.symmetric = false;  // every head has a random start of its own
     return needs;
   }

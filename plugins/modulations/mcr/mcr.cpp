@@ -87,6 +87,7 @@ class Mcr : public poise::Modulation {
   [[nodiscard]] poise::Requirements requirements(int /*modalities*/) const override {
     poise::Requirements needs;
     needs.min_modalities = 2;
+    needs.classification = l_ > 0 || lambda_c_ > 0;
     needs.symmetric = l_ == 0;  // a fusion with dropout draws another mask for each modality, in their order
     return needs;
   }
@@ -110,13 +111,6 @@ class Mcr : public poise::Modulation {
 
   Tensor loss(const Batch& batch, Trainer& trainer) override {
     if (l_ == 0 && lambda_c_ == 0) return Modulation::loss(batch, trainer);
-    if (batch.targets.dim() != 1) {
-      throw poise::Error(
-          "it compares distributions over classes, and the targets of this data set are no classes: choose a "
-          "data "
-          "set for classification, or another modulation.",
-          poise::Fault::usage);
-    }
     Tensor total = Modulation::loss(batch, trainer);
     if (l_ > 0) total = total + l_ * divergences(batch, trainer);
     if (lambda_c_ > 0) {

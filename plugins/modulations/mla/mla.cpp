@@ -42,10 +42,9 @@ class Mla : public poise::Modulation {
                           "what q q^T is divided by: the matrix a + q r^T, entry by entry, as in the "
                           "published code, or the number a + <r, q> of recursive least squares") ==
             "elementwise"),
-        fixed_(config.choice(
-                   "gate", "entropy", {"entropy", "fixed"},
-                   "weights of the modalities in the prediction: by each sample's entropies, or alphas") ==
-               "fixed"),
+        fixed_(config.choice("gate", "entropy", {"entropy", "fixed"},
+                             "weights of the modalities in the prediction: by each sample's entropies, of "
+                             "classes, or alphas") == "fixed"),
         alphas_(
             config.numbers("alphas", {}, {.min = 0},
                            "with gate = \"fixed\": the weight of each modality; empty: the same for all")) {
@@ -60,7 +59,8 @@ class Mla : public poise::Modulation {
     poise::Requirements needs;
     needs.min_modalities = 2;
     needs.replaces_fusion = true;
-    needs.symmetric = false;  // in turn, and the head starts at random
+    needs.classification = !fixed_;  // the entropy of class probabilities
+    needs.symmetric = false;         // in turn, and the head starts at random
     needs.backward_passes_per_step = k;
     return needs;
   }
@@ -78,13 +78,6 @@ class Mla : public poise::Modulation {
   }
 
   void step(const Batch& batch, Trainer& trainer) override {
-    if (!fixed_ && batch.targets.is_floating_point()) {
-      throw poise::Error(
-          "mla weighs the modalities by the entropy of class probabilities, and this task has no classes: "
-          "set "
-          "modulation.gate = \"fixed\".",
-          poise::Fault::usage);
-    }
     poise::Network& network = trainer.network();
     for (int m = 0; m < network.modalities(); ++m) {
       const Tensor f = network.encode(batch, m);

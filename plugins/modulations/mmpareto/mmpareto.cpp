@@ -103,8 +103,8 @@ class MmPareto : public poise::Modulation {
       unimodal.push_back(trainer.objective().loss(z, batch));
     }
     const auto g = trainer.gradients(joint, joint_);
-    // Encoder m has a part in L_m alone, so that one pass gives every g_m. The detached L makes the step's loss that
-    // of the method, and has no gradient.
+    // Encoder m has a part in L_m alone (but where the fusion acts inside the encoders, see README), so that one pass
+    // gives every g_m. The detached L makes the step's loss that of the method, and has no gradient.
     trainer.backward(at::stack(unimodal).sum() + joint.detach());
     rewrite(g, trainer);
     trainer.optimizer().step();

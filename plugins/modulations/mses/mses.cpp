@@ -47,6 +47,7 @@ class Mses : public poise::Modulation {
   [[nodiscard]] poise::Requirements requirements(int /*modalities*/) const override {
     poise::Requirements needs;
     needs.additive_fusion = true;
+    needs.extra_passes = true;
     return needs;
   }
 

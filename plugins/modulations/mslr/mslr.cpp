@@ -52,6 +52,7 @@ class Mslr : public poise::Modulation {
   [[nodiscard]] poise::Requirements requirements(int /*modalities*/) const override {
     poise::Requirements needs;
     needs.additive_fusion = true;
+    needs.extra_passes = window_ > 0;
     return needs;
   }
 

@@ -232,21 +232,14 @@ TEST(OgmGe, PassesOverParametersWithoutGradientOrDeviation) {
 std::string refused_encoder(const std::string& options, std::vector<Tensor> encoder) {
   Bench bench(oracle("ogm_ge")["cases"]["equal"]);
   bench.network.encoder[1] = std::move(encoder);
-  try {
-    bench.run(options);
-  } catch (const poise::Error& error) {
-    EXPECT_EQ(error.fault(), poise::Fault::usage);
-    return error.what();
-  }
-  return "";
+  return refusal([&] { bench.run(options); });
 }
 
 TEST(OgmGe, RefusesAnEncoderThatItWouldLeaveAlone) {
   const auto matrix = with_gradient(torch::randn({3, 3}));
   EXPECT_EQ(refused_encoder("alpha = 0.5", {matrix}),
             "ogm_ge modulates convolutions, and the encoder of 'image' has none: set modulation.parameters = "
-            "\"all\", "
-            "or choose another encoder");
+            "\"all\", or choose another encoder");
   EXPECT_EQ(refused_encoder("alpha = 0.5\nparameters = \"all\"", {matrix}), "");
   EXPECT_EQ(
       refused_encoder("alpha = 0.5\nparameters = \"all\"", {with_gradient(torch::randn({3}))}),

@@ -24,7 +24,6 @@
 #include <ATen/ATen.h>
 
 #include "poise/epoch_window.h"
-#include "poise/error.h"
 #include "poise/modulation.h"
 #include "poise/plugin.h"
 
@@ -33,15 +32,6 @@ namespace {
 using poise::Batch;
 using poise::Trainer;
 using torch::Tensor;
-
-void check_targets(const Batch& batch) {
-  if (batch.targets.dim() == 1) return;
-  throw poise::Error(
-      "it has one prototype for each class, and the targets of this data set are no classes: choose a data "
-      "set "
-      "for classification, or another modulation.",
-      poise::Fault::usage);
-}
 
 class Pmr : public poise::Modulation {
  public:
@@ -56,6 +46,8 @@ class Pmr : public poise::Modulation {
   [[nodiscard]] poise::Requirements requirements(int /*modalities*/) const override {
     poise::Requirements needs;
     needs.min_modalities = 2;
+    needs.classification = alpha_ > 0;
+    needs.extra_passes = alpha_ > 0;
     return needs;
   }
 
@@ -80,7 +72,6 @@ class Pmr : public poise::Modulation {
     for (const auto& prototype : prototypes_) sums.push_back(at::zeros(prototype.sizes(), as_sums));
     Tensor counts = at::zeros({network.outputs()}, as_sums);
     trainer.for_each_batch(poise::Split::train, random_samples(trainer), [&](const Batch& batch) {
-      check_targets(batch);
       const Tensor of_class = at::one_hot(batch.targets, network.outputs()).t().to(at::kDouble);  // [C, B]
       counts.add_(of_class.sum(1));
       for (std::size_t m = 0; m < sums.size(); ++m) {
@@ -102,7 +93,6 @@ class Pmr : public poise::Modulation {
 
   Tensor loss(const Batch& batch, Trainer& trainer) override {
     if (!acts(trainer)) return Modulation::loss(batch, trainer);
-    check_targets(batch);
     const Tensor joint = Modulation::loss(batch, trainer);
     const auto& objective = trainer.objective();
     std::vector<Tensor> losses;

@@ -72,6 +72,7 @@ class ReconBoost : public poise::Modulation {
     poise::Requirements needs;
     needs.min_modalities = 2;
     needs.replaces_fusion = true;
+    needs.classification = true;
     needs.symmetric = false;  // in turn, and the head starts at random
     return needs;
   }
@@ -91,10 +92,6 @@ class ReconBoost : public poise::Modulation {
   std::int64_t passes(Trainer& /*trainer*/) override { return boosting_passes_ + rectification_passes_; }
 
   void step(const Batch& batch, Trainer& trainer) override {
-    if (batch.targets.is_floating_point()) {
-      throw poise::Error("reconboost compares class probabilities, and this task has no classes.",
-                         poise::Fault::usage);
-    }
     if (trainer.batch() == 0) ++pass_;
     if (pass_ < boosting_passes_) {
       boost(batch, trainer);

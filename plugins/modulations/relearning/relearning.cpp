@@ -21,7 +21,6 @@
 #include <ATen/ATen.h>
 
 #include "kmeans.h"
-#include "poise/error.h"
 #include "poise/modulation.h"
 #include "poise/plugin.h"
 
@@ -72,6 +71,8 @@ class Relearning : public poise::Modulation {
 
   [[nodiscard]] poise::Requirements requirements(int /*modalities*/) const override {
     poise::Requirements needs;
+    needs.classification = reinit_num_ > 0;
+    needs.extra_passes = reinit_num_ > 0;
     needs.symmetric = false;  // k-means draws for one modality after the other
     return needs;
   }
@@ -79,7 +80,6 @@ class Relearning : public poise::Modulation {
   [[nodiscard]] std::optional<std::string> neutral_options() const override { return "reinit_num = 0"; }
 
   void begin(Trainer& trainer) override {
-    refuse_what_has_no_classes(trainer);
     start_.clear();
     for (int m = 0; m < trainer.network().modalities(); ++m) {
       auto& start = start_.emplace_back();
@@ -117,26 +117,6 @@ class Relearning : public poise::Modulation {
   }
 
  private:
-  static void refuse_what_has_no_classes(Trainer& trainer) {
-    if (trainer.samples(Split::validation) == 0) {
-      throw poise::Error(
-          "relearning compares the features of the train split with those of the validation split, which has "
-          "no "
-          "samples: use data with a validation split",
-          poise::Fault::usage);
-    }
-    bool has_classes = false;
-    trainer.for_each_batch(Split::validation, at::zeros({1}, at::kLong), [&](const Batch& batch) {
-      has_classes = batch.targets.dim() == 1;
-      return false;
-    });
-    if (has_classes) return;
-    throw poise::Error(
-        "relearning compares clusters of features with classes, and the task has none: use data of a "
-        "classification task, or another modulation",
-        poise::Fault::usage);
-  }
-
   double lambda_;
   std::int64_t reinit_epoch_;
   std::int64_t reinit_num_;

@@ -103,6 +103,7 @@ class Valuation : public poise::Modulation {
   [[nodiscard]] poise::Requirements requirements(int /*modalities*/) const override {
     poise::Requirements needs;
     needs.min_modalities = 2;
+    needs.extra_passes = acts();
     needs.symmetric = false;  // a random order
     return needs;
   }
@@ -112,11 +113,13 @@ class Valuation : public poise::Modulation {
   }
 
   std::optional<poise::Plan> plan(Trainer& trainer) override {
-    if (trainer.epoch() < warmup_ || (by_modality_ && alpha_ == 0)) return std::nullopt;
+    if (trainer.epoch() < warmup_ || !acts()) return std::nullopt;
     return by_modality_ ? plan_by_modality(trainer) : plan_by_sample(trainer);
   }
 
  private:
+  [[nodiscard]] bool acts() const { return !by_modality_ || alpha_ > 0; }
+
   static poise::Plan plan_by_sample(Trainer& trainer) {
     const Tensor phi = contributions({}, trainer);
     const Tensor one = (phi > 0.4).logical_and(phi < 0.9);

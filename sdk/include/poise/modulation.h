@@ -19,11 +19,15 @@ struct Requirements {
   int min_modalities = 1;
   int max_modalities = poise::max_modalities;
   bool additive_fusion = false;
+  /// A fusion that follows the encoders, and does not act inside them.
+  bool late_fusion = false;
   /// A fusion that has the ability poise::GateSwitch.
   bool gate_switch = false;
-  /// Predicts from the encoders' features by modules of its own: the pipeline's fusion is neither used nor trained,
-  /// and must not act inside the encoders.
+  /// Predicts from the encoders' features by modules of its own: the pipeline's fusion is neither used nor trained.
+  /// Needs a late fusion, too.
   bool replaces_fusion = false;
+  /// Targets that are classes.
+  bool classification = false;
   /// Uses Trainer::teacher_feature(): the host trains each modality alone first.
   bool teachers = false;
   /// Swapping the modalities, their weights and options swaps what the method does. False for a method that is
@@ -33,6 +37,8 @@ struct Requirements {
   std::int64_t subsets_per_step = 1;
   /// How often a training step calls backward() or gradients(), at most.
   std::int64_t backward_passes_per_step = 1;
+  /// Visits data outside the training steps, by Trainer::for_each_batch() or probe().
+  bool extra_passes = false;
 };
 
 /// An epoch's samples in order, instead of the host's shuffle. Repeats and omissions are allowed.

@@ -12,8 +12,7 @@ namespace {
 /// Whether a network of `design` has what a modulation needs.
 bool gives(const Design& design, const Requirements& needs) {
   if (!design.gates) return !needs.gate_switch && (design.additive || !needs.additive_fusion);
-  // As mmtm, it joins two modalities, so that there is none of one for a teacher.
-  return design.modalities == 2 && !needs.additive_fusion && !needs.replaces_fusion && !needs.teachers;
+  return design.modalities == 2 && !needs.additive_fusion && !needs.late_fusion && !needs.replaces_fusion;
 }
 
 }  // namespace

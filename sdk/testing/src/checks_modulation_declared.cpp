@@ -30,6 +30,21 @@ std::string nonsense_in(const Requirements& needs, int k) {
   return "";
 }
 
+Finding extra_passes_as_declared(const Subject& subject, const Design& design) {
+  Bench bench(design, make<Modulation>(subject), subject.seed);
+  if (bench.modulation->requirements(design.modalities).extra_passes) {
+    return skipped("it declares that it visits data outside the training steps");
+  }
+  bench.begin();
+  for (int step = 0; step < 6; ++step) {
+    bench.train();
+    if (bench.trainer.extra_samples == 0) continue;
+    return failed(text("by step ", step + 1, " it has visited ", bench.trainer.extra_samples,
+                       " samples outside the training steps, and declares no such passes"));
+  }
+  return passed();
+}
+
 Finding requirements_make_sense(const Subject& subject) {
   const auto modulation = make<Modulation>(subject);
   for (int k = 1; k <= 4; ++k) {
@@ -81,6 +96,9 @@ std::vector<Check> modulation_declaration_checks() {
        &on_each_design<subsets_as_declared>},
       {"backward_passes_as_declared", "A step makes no more backward passes than declared.",
        &on_each_design<backward_passes_as_declared>},
+      {"extra_passes_as_declared",
+       "In its first epochs it visits no data outside the training steps, unless it says so.",
+       &on_each_design<extra_passes_as_declared>},
   };
 }
 

@@ -143,8 +143,11 @@ void Trainer::for_each_batch(Split split, const Tensor& ids, const std::function
   const at::NoGradGuard no_grad;
   network_.begin_evaluation();
   for (const auto& part : wanted.chunk(2)) {
-    if (part.size(0) == 0 || !see(take(data, part))) break;
+    if (part.size(0) == 0) break;
+    const bool goes_on = see(take(data, part));
+    extra_samples += part.size(0);
     network_.forget();
+    if (!goes_on) break;
   }
   network_.begin_step();
 }
@@ -206,8 +209,7 @@ void Trainer::put_back(const Snapshot& snapshot) {
   if (!same_names) {
     throw Error(
         "the network has other modules than what is put back: after a resume begin() must add the same "
-        "again, "
-        "and none may be added between a snapshot and its restoring.");
+        "again, and none may be added between a snapshot and its restoring.");
   }
   const at::NoGradGuard no_grad;
   for (std::size_t i = 0; i < now.size(); ++i) now[i].second.copy_(snapshot.tensors[i].second);

@@ -13,7 +13,7 @@ namespace poise::testing {
 
 enum class Outcome {
   passed,
-  skipped,  ///< the plugin does not claim what the check is about, or refuses the case with a sentence
+  skipped,  ///< the plugin does not claim what the check is about, or declares that it needs something else
   warning,  ///< legal, but worth a look
   failed,
 };

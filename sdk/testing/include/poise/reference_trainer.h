@@ -113,6 +113,7 @@ class Trainer final : public poise::Trainer {
   std::int64_t current_batch = 0;
   std::int64_t pass_batches = 1;
   std::int64_t backward_passes = 0;  ///< since it was set to 0
+  std::int64_t extra_samples = 0;    ///< shown outside the training steps, since it was set to 0
   bool in_step = false;              ///< a training step, in which no other data may be visited
   bool stopped = false;
   std::map<std::string, Snapshot> snapshots;

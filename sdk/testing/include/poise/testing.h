@@ -30,16 +30,24 @@ std::shared_ptr<Interface> make(const std::string& options = "") {
   return plugin;
 }
 
+/// The sentence with which `action` is refused as wrong use; empty when it is not.
+template <class Action>
+std::string refusal(const Action& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fault(), Fault::usage);
+    return error.what();
+  }
+  return "";
+}
+
 /// `options` are refused with a sentence that has `part` in it.
 template <class Interface>
 void expect_refused(const std::string& options, const std::string& part) {
-  try {
-    make<Interface>(options);
-    ADD_FAILURE() << options << " was accepted";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.fault(), Fault::usage);
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-  }
+  const std::string sentence = refusal([&] { make<Interface>(options); });
+  ASSERT_NE(sentence, "") << options << " was accepted";
+  EXPECT_NE(sentence.find(part), std::string::npos) << sentence;
 }
 
 /// The largest difference of two tensors, relative to the largest entry of `expected`.
