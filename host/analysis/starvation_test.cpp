@@ -46,10 +46,8 @@ TEST(Starvation, SaysWhenTheGapIsWithinTheNoise) {
                       run("audio alone", 0, 0.94, {}, "audio"), run("audio alone", 1, 0.93, {}, "audio"),
                       run("image alone", 0, 0.90, {}, "image"), run("image alone", 1, 0.90, {}, "image")}),
             "Joint training starves no modality beyond the noise of its seeds: the largest gap is that of "
-            "audio, 2.5 "
-            "points with a deviation of 2.1 over 2 seeds (shown alone to the joint model it reaches 91.0 %, "
-            "trained "
-            "alone 93.5 %).");
+            "audio, 2.5 points with a deviation of 2.1 over 2 seeds (shown alone to the joint model it "
+            "reaches 91.0 %, trained alone 93.5 %).");
 }
 
 TEST(Starvation, ThatNothingStarvesIsSaidOfOneSeedToo) {
@@ -85,12 +83,10 @@ TEST(Starvation, SpeaksOfEachJointTrainingLargestGapFirst) {
                 run("joint maxout", 0, 0.9, {{"audio", 0.4}, {"image", 0.9}}, "", "maxout"),
                 run("audio alone", 0, 0.95, {}, "audio"), run("image alone", 0, 0.9, {}, "image")});
   EXPECT_EQ(text,
-            "Training \"joint maxout\" seems to starve audio: shown alone to the joint model it "
-            "reaches 40.0 %, "
-            "trained alone 95.0 % (gap 55.0 points, of one seed, so its noise is unknown). "
-            "Training \"joint concat\" seems to starve audio: shown alone to the joint model it "
-            "reaches 80.0 %, "
-            "trained alone 95.0 % (gap 15.0 points, of one seed, so its noise is unknown).");
+            "Training \"joint maxout\" seems to starve audio: shown alone to the joint model it reaches 40.0 "
+            "%, trained alone 95.0 % (gap 55.0 points, of one seed, so its noise is unknown). "
+            "Training \"joint concat\" seems to starve audio: shown alone to the joint model it reaches 80.0 "
+            "%, trained alone 95.0 % (gap 15.0 points, of one seed, so its noise is unknown).");
 }
 
 TEST(Starvation, SpeaksOfThreeJointTrainingsAtMost) {

@@ -74,8 +74,7 @@ std::string open_failure(const fs::path& file, const std::string& linker) {
     const std::string symbol = linker.substr(begin, linker.find_first_of(" ,\t", begin) - begin);
     return file.string() + " needs " + demangled(symbol) +
            ", which neither this host's SDK and LibTorch nor the libraries that it names have; build it "
-           "again with "
-           "poise_add_plugin(), which finds this when it links, or install another build.";
+           "again with poise_add_plugin(), which finds this when it links, or install another build.";
   }
   return file.string() + " cannot be opened: " + linker + ".";
 }

@@ -189,8 +189,7 @@ std::vector<std::string> legend(const Summary& summary) {
   std::vector<std::string> lines = {
       metric_name(summary) +
           ": test split, %, mean ± half of the 95 % confidence interval over seeds (Student's t); of a "
-          "modality: "
-          "only it is shown to the model.",
+          "modality: only it is shown to the model.",
       "gap: of the modality that stays farthest behind its own training alone, in points.",
       "to joint: points gained on joint training, paired by seed; n.s.: cannot be told from 0, p is above "
       "0.05.",
@@ -198,8 +197,7 @@ std::vector<std::string> legend(const Summary& summary) {
       "detectable: the smallest gain that this test alone finds, at the 5 % level with a power of 80 %, by "
       "(t(0.975) + t(0.8)) s / sqrt(n).",
       "passes: encoders/fusion/backward in a training step, + passes over the training data beside the "
-      "steps, an "
-      "epoch. seconds: of a whole run."};
+      "steps, an epoch. seconds: of a whole run, without its teachers."};
   if (is_selection(summary)) {
     lines.emplace_back("*: of a method's settings the one with the best mean " + metric_name(summary) +
                        " of the validation split.");

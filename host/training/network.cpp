@@ -7,6 +7,7 @@
 
 #include "poise/error.h"
 #include "poise/tokens.h"
+#include "training/clock.h"
 #include "training/evaluation_scope.h"
 #include "training/layout.h"
 
@@ -95,6 +96,7 @@ torch::Tensor FusedNetwork::encoded(const Batch& batch, int modality, const torc
   const auto& lengths = batch.lengths.at(m);
   const bool one_row = input.size(0) != batch.size();
   (one_row ? counts_.encoder_absent_rows : counts_.encoder_batches)[m] += 1;
+  const Stopwatch watch(counts_.seconds);
   return encoders_[m].call([&](Encoder& encoder) {
     const EvaluationScope scope(encoder, evaluate && training_);
     const auto own_lengths = one_row && lengths.defined() ? lengths.narrow(0, 0, 1) : lengths;
@@ -108,6 +110,7 @@ std::vector<torch::Tensor> FusedNetwork::encoded_together(const std::vector<torc
   std::vector<torch::Tensor> placed;
   for (const auto& input : inputs) placed.push_back(channels_last_input(input));
   for (auto& count : counts_.encoder_batches) count += batches;
+  const Stopwatch watch(counts_.seconds);
   return fusion_.call([&](Fusion&) { return intermediate_->encode(staged_, placed); });
 }
 
@@ -148,6 +151,7 @@ std::vector<torch::Tensor> FusedNetwork::token_lengths(const Batch& batch, std::
 
 FusionOutput FusedNetwork::fused_features(const Batch& batch, const std::vector<torch::Tensor>& features) {
   counts_.fusion_batches += 1;
+  const Stopwatch watch(counts_.seconds);
   return fusion_.call([&](Fusion& built) { return built.forward(features, token_lengths(batch, 1)); });
 }
 
@@ -180,6 +184,7 @@ torch::Tensor FusedNetwork::share(const Batch& batch, int modality) {
   const torch::Tensor feature = encode(batch, modality);
   torch::Tensor& share = pass_.shares.at(m);
   if (!share.defined()) {
+    const Stopwatch watch(counts_.seconds);
     share = fusion_.call([&](Fusion& fusion) { return fusion.share(modality, feature); });
   }
   return share;

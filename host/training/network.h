@@ -14,12 +14,13 @@
 
 namespace poise {
 
-/// Passes through the parts of the network, counted since the last reset. An encoder's pass over a batch counts
+/// Passes through the parts of the network since the last reset, and the time that they took. An encoder's pass over a batch counts
 /// 1, over the single row of an absent input it counts as a row.
 struct PassCounts {
   std::vector<std::int64_t> encoder_batches;      ///< per modality
   std::vector<std::int64_t> encoder_absent_rows;  ///< per modality
   std::int64_t fusion_batches = 0;                ///< partial subsets count one each, stacked or not
+  double seconds = 0;                             ///< inside encoders and fusion
 };
 
 /// The network of a run. Shares work between the subsets of a batch: one evaluation pass per encoder serves all

@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 
+#include "training/clock.h"
 #include "training/evaluation_scope.h"
 #include "training/network.h"
 
@@ -63,6 +64,7 @@ torch::Tensor FusedNetwork::partial_logits(const Batch& batch, const std::vector
   const EvaluationScope scope(*fusion_.object, training_ && !fusion_.object->modes_agree());
   const auto features = partial_features(batch, subsets);
   counts_.fusion_batches += count;
+  const Stopwatch watch(counts_.seconds);
   const auto logits = fusion_.call(
       [&](Fusion& fusion) { return fusion.forward(features, token_lengths(batch, count)).logits; });
   return logits.view({count, batch.size(), task_.outputs});

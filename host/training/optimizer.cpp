@@ -13,6 +13,7 @@
 #include <torch/serialize/output-archive.h>
 
 #include "poise/error.h"
+#include "training/clock.h"
 
 namespace poise {
 namespace {
@@ -93,6 +94,7 @@ std::vector<std::size_t> HostOptimizer::find(const std::vector<torch::Tensor>& p
 }
 
 void HostOptimizer::zero() {
+  const Stopwatch watch(seconds_);
   for (auto& part : parts_) part.parameter.mutable_grad() = torch::Tensor();
 }
 
@@ -105,6 +107,7 @@ void HostOptimizer::step() {
 void HostOptimizer::step(const std::vector<torch::Tensor>& parameters) { update(find(parameters)); }
 
 void HostOptimizer::update(const std::vector<std::size_t>& chosen) {
+  const Stopwatch watch(seconds_);
   std::vector<torch::Tensor> with_gradient;
   std::vector<bool> moves(parts_.size());
   for (const auto i : chosen) {

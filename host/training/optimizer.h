@@ -47,6 +47,9 @@ class HostOptimizer final : public Optimizer {
   /// On a GPU the check for finite gradients is deferred: this waits, and calls `not_finite` if it has to.
   void check_finite();
 
+  /// Time spent in zero() and step().
+  [[nodiscard]] double seconds() const { return seconds_; }
+
   /// Momentum and moments as LibTorch's own archive, [n] uint8.
   [[nodiscard]] torch::Tensor saved() const;
   void restore(const torch::Tensor& saved);
@@ -75,7 +78,8 @@ class HostOptimizer final : public Optimizer {
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   std::function<void(std::int64_t)> not_finite_;
   double clip_;
-  double rate_;              ///< without the factors
+  double rate_;  ///< without the factors
+  double seconds_ = 0;
   torch::Tensor first_bad_;  ///< GPU only: the first step whose gradients were not finite, else -1
 };
 

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "poise/error.h"
+#include "poise/testing_oracle.h"
 
 namespace poise {
 namespace {
@@ -128,6 +129,29 @@ TEST(Optimizer, EachParameterHasARateOfItsOwn) {
     EXPECT_EQ(untouched, full) << name;
     // A factor on gradients is another thing: Adam undoes it.
     EXPECT_NEAR(moved(0.1, true).first, name == "sgd" ? full / 10 : full, 1e-6) << name;
+  }
+}
+
+/// A factor on the rate, by tests/oracles/mslr.py: one on the gradient is another path, which AdamW undoes.
+TEST(Optimizer, AFactorActsOnTheRateAndNotOnTheGradient) {
+  const auto updates = testing::oracle("mslr").at("updates");
+  for (const std::string name : {"sgd", "adamw"}) {
+    TrainSettings given = settings(name);
+    given.optimizer.lr = updates.at("rate");
+    given.optimizer.weight_decay = updates.at("decay");
+    given.optimizer.momentum = updates.at("momentum");
+    auto weight = testing::tensor_of(updates.at("start")).requires_grad_();
+    HostOptimizer optimizer(given, {weight}, never);
+    const auto gradients = testing::tensor_of(updates.at("gradients"));
+    const auto path = testing::tensor_of(updates.at(name).at("path"));
+    for (std::int64_t step = 0; step < gradients.size(0); ++step) {
+      optimizer.set_rate_factor({weight}, updates.at("factors").at(static_cast<std::size_t>(step)));
+      weight.mutable_grad() = gradients[step].clone();
+      optimizer.step();
+      EXPECT_LT((weight.detach() - path[step]).abs().max().item<double>(), 1e-12) << name << " " << step;
+    }
+    const auto mistake = testing::tensor_of(updates.at(name).at("mistake_gradient_factor"));
+    EXPECT_GT((mistake - path).abs().max().item<double>(), 1e-3) << name;
   }
 }
 

@@ -113,7 +113,8 @@ class RunTest : public ::testing::Test {
       text += json.dump();
     }
     auto json = result();
-    for (const char* name : {"first_step_seconds", "train_seconds", "total_seconds", "peak_memory_mib"}) {
+    for (const char* name :
+         {"first_step_seconds", "train_seconds", "method_seconds", "total_seconds", "peak_memory_mib"}) {
       json["cost"].erase(name);
     }
     return text + json.dump() + read_file(folder_ / "weights.safetensors");

@@ -238,6 +238,7 @@ class Run {
                                                      static_cast<double>(trainer_->position.epoch)},
                       {"first_step_seconds", first_step_seconds_},
                       {"train_seconds", state_->train_seconds},
+                      {"method_seconds", trainer_->method_seconds()},
                       {"total_seconds", state_->total_seconds()},
                       {"peak_memory_mib", peak_memory_mib()}};
     write_file(request_.folder / "result.json", result.dump(2) + "\n");

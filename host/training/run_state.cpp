@@ -53,7 +53,7 @@ Checkpoint RunState::checkpoint() {
                         {"counts",
                          {counts.encoder_batches, counts.encoder_absent_rows, counts.fusion_batches,
                           trainer_.backward_passes(), trainer_.extra_samples()}},
-                        {"seconds", {train_seconds, total_seconds()}},
+                        {"seconds", {train_seconds, total_seconds(), trainer_.method_seconds()}},
                         {"modulation", nlohmann::json::object()}};
   auto& tensors = checkpoint.tensors.tensors;
   for (const auto& [name, tensor] : network_.named_tensors())
@@ -102,6 +102,7 @@ void RunState::restore_scalars(const Checkpoint& checkpoint) {
   s.at("metrics").get_to(metrics);
   s.at("seconds").at(0).get_to(train_seconds);
   s.at("seconds").at(1).get_to(earlier_seconds_);
+  s.at("seconds").at(2).get_to(trainer_.method_seconds());
   RestoringState restoring(checkpoint, RestoringState::What::scalars);
   modulation_.call([&](Modulation& m) { m.visit(restoring); });
 }

@@ -81,6 +81,8 @@ TEST_F(ServicesTest, ShowsTheSamplesAskedForWithoutTraining) {
   run();
   EXPECT_EQ(seen, (std::vector<std::int64_t>{4, 32, 4}));
   const auto cost = result().at("cost");
+  EXPECT_GT(cost.at("method_seconds"), 0) << "the loss at least";
+  EXPECT_LT(cost.at("method_seconds"), cost.at("train_seconds"));
   EXPECT_EQ(cost.at("encoder_passes_per_step").at("left"), 1) << "the extra passes are reported apart";
   EXPECT_NEAR(cost.at("extra_passes_per_epoch").get<double>(), (3 + 2 * 8) / 33.0 / 3, 1e-12);
 }

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "poise/error.h"
+#include "training/clock.h"
 #include "training/objective.h"
 
 namespace poise {
@@ -60,7 +61,10 @@ void HostTrainer::backward(const torch::Tensor& loss) {
     not_finite("the loss is " + std::string(loss.isnan().item<bool>() ? "nan" : "infinite"), position.step);
   }
   optimizer_.zero();
-  loss.backward();
+  {
+    const Stopwatch watch(backward_seconds_);
+    loss.backward();
+  }
   backward_passes_ += 1;
   records_.add(train_loss_record, loss, static_cast<double>(batch_->size()));
 }
@@ -68,6 +72,7 @@ void HostTrainer::backward(const torch::Tensor& loss) {
 std::vector<torch::Tensor> HostTrainer::gradients(const torch::Tensor& loss,
                                                   const std::vector<torch::Tensor>& parameters) {
   backward_passes_ += 1;
+  const Stopwatch watch(backward_seconds_);
   auto result = torch::autograd::grad({loss}, parameters, {}, /*retain_graph=*/true, /*create_graph=*/false,
                                       /*allow_unused=*/true);
   for (std::size_t i = 0; i < result.size(); ++i) {
@@ -78,11 +83,20 @@ std::vector<torch::Tensor> HostTrainer::gradients(const torch::Tensor& loss,
 
 void HostTrainer::record(const std::string& name, const torch::Tensor& value) { records_.add(name, value); }
 
+double HostTrainer::model_seconds() {
+  double seconds = network_.counts().seconds + backward_seconds_ + optimizer_.seconds();
+  for (const auto& teacher : teachers) seconds += teacher->counts().seconds;
+  return seconds;
+}
+
 void HostTrainer::train_step(const Batch& batch) {
   network_.begin_step();
   optimizer_.training_step = position.step;
   batch_ = &batch;
+  const double before = model_seconds();
+  const double begun = now();
   modulation_.call([&](Modulation& modulation) { modulation.step(batch, *this); });
+  method_seconds_ += (now() - begun) - (model_seconds() - before);
   const auto& logits = network_.training_logits();
   if (logits.defined() && network_.task().kind != TaskKind::regression) {
     const auto correct = objective_->correct(logits.detach(), batch.targets);

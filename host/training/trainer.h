@@ -70,6 +70,9 @@ class HostTrainer final : public Trainer {
   [[nodiscard]] std::int64_t& backward_passes() { return backward_passes_; }
   /// Samples that were shown outside the training steps.
   [[nodiscard]] std::int64_t& extra_samples() { return extra_samples_; }
+  /// Time of the training steps outside encoders, fusion, backward passes and updates: the objective and the
+  /// modulation's own algebra. On a GPU that of its calls.
+  [[nodiscard]] double& method_seconds() { return method_seconds_; }
   std::map<std::string, Snapshot>& snapshots() { return snapshots_; }
 
   Position position;
@@ -78,6 +81,8 @@ class HostTrainer final : public Trainer {
   std::vector<std::unique_ptr<FusedNetwork>> teachers;
 
  private:
+  /// Spent so far in what is not the modulation's own.
+  double model_seconds();
   [[noreturn]] void not_finite(const std::string& what, std::int64_t step);
   /// Throws Error inside a step, and where there is no data.
   const Data& data_outside_steps() const;
@@ -94,6 +99,8 @@ class HostTrainer final : public Trainer {
   const Batch* batch_ = nullptr;  ///< of the step in progress
   std::int64_t backward_passes_ = 0;
   std::int64_t extra_samples_ = 0;
+  double backward_seconds_ = 0;
+  double method_seconds_ = 0;
   std::map<std::string, Snapshot> snapshots_;
 };
 

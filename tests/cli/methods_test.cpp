@@ -67,7 +67,8 @@ std::string outcome(const fs::path& run) {
     text += json.dump() + "\n";
   }
   auto result = nlohmann::json::parse(content(run / "result.json"));
-  for (const char* name : {"first_step_seconds", "train_seconds", "total_seconds", "peak_memory_mib"}) {
+  for (const char* name :
+       {"first_step_seconds", "train_seconds", "method_seconds", "total_seconds", "peak_memory_mib"}) {
     result.at("cost").erase(name);
   }
   return text + result.dump();
@@ -156,6 +157,21 @@ const bool registered = [] {
   }
   return true;
 }();
+
+/// A teacher is a run of one modality, and so is a baseline: every fusion must take one alone.
+TEST(AllFusions, TrainAModalityAlone) {
+  for (const std::string fusion : {"attention", "concat", "film", "gated", "maxout", "mmtm", "sum"}) {
+    const Scratch scratch;
+    std::string text = pipeline("umt", 2, true);
+    text.replace(text.find("\"mmtm\""), 6, '"' + fusion + '"');
+    scratch.write("small.toml", text);
+    const Finished finished =
+        poise_in(scratch.path(), {"run", "small.toml", "--threads", "1", "--set", "train.epochs=1"});
+    EXPECT_EQ(finished.status, 0) << fusion << finished.err;
+    EXPECT_THAT(finished.out, HasSubstr("m0 alone")) << fusion;
+    EXPECT_THAT(finished.out, HasSubstr("m1 alone")) << fusion;
+  }
+}
 
 TEST(AllMethods, AreFound) {
   EXPECT_TRUE(registered);

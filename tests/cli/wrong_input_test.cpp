@@ -111,24 +111,21 @@ TEST_F(WrongInput, SettingOfWhatTheMatrixVaries) {
   append("[matrix]\nmodulation = [{ plugin = 'joint' }, { plugin = 'agm' }]\n");
   expect({"check", "p.toml", "--set", "modulation.alpha=1.5"}, 2,
          "--set modulation.alpha=1.5: [matrix] varies modulation (p.toml:15:14), so change its values there, "
-         "or with "
-         "--set matrix.modulation=[...].");
+         "or with --set matrix.modulation=[...].");
 }
 
 TEST_F(WrongInput, FusionThatIsNotAdditive) {
   append("[modulation]\nplugin = 'ogm_ge'\nalpha = 0.3\n");
   expect({"run", "p.toml", "--set", "fusion.plugin=maxout"}, 2,
          "p.toml:14:1: run 'ogm_ge alpha=0.3 seed=0': modulation ogm_ge needs an additive fusion (logits "
-         "that are a "
-         "sum of one "
+         "that are a sum of one "
          "share per modality), and fusion maxout is not additive.");
 }
 
 TEST_F(WrongInput, UnknownModality) {
   expect({"check", "p.toml", "--set", "dataset.modalities=['audo']"}, 2,
          "--set dataset.modalities=['audo']: dataset.modalities names 'audo', but av_digits has audio and "
-         "image; "
-         "did you mean 'audio'?");
+         "image; did you mean 'audio'?");
 }
 
 TEST_F(WrongInput, NoData) {
