@@ -64,8 +64,7 @@ std::string printable(std::string_view text) {
 torch::ScalarType dtype_of(const std::filesystem::path& file, std::string_view dictionary) {
   const char* const readable =
       ", and arrays reads little-endian float16, float32, float64, uint8, int8, int16, int32, int64 and "
-      "bool: "
-      "save it with astype(numpy.float32).";
+      "bool: save it with astype(numpy.float32).";
   auto value = after(dictionary, "descr");
   if (value.starts_with("[")) refuse(file, std::string("holds records of several fields") + readable);
   if (!value.starts_with("'")) damaged(file, "its header has no descr");
