@@ -186,18 +186,22 @@ Table make_table(const Summary& summary, const ConditionSummary& condition) {
 }
 
 std::vector<std::string> legend(const Summary& summary) {
-  std::vector<std::string> lines = {
+  std::vector<std::string> lines;
+  lines.push_back(
       metric_name(summary) +
-          ": test split, %, mean ± half of the 95 % confidence interval over seeds (Student's t); of a "
-          "modality: only it is shown to the model.",
-      "gap: of the modality that stays farthest behind its own training alone, in points.",
+      ": test split, %, mean ± half of the 95 % confidence interval over seeds (Student's t); of a "
+      "modality: only it is shown to the model.");
+  lines.emplace_back("gap: of the modality that stays farthest behind its own training alone, in points.");
+  lines.emplace_back(
       "to joint: points gained on joint training, paired by seed; n.s.: cannot be told from 0, p is above "
-      "0.05.",
-      "p: two-sided paired t-test, corrected for all comparisons of this report (Holm).",
+      "0.05.");
+  lines.emplace_back("p: two-sided paired t-test, corrected for all comparisons of this report (Holm).");
+  lines.emplace_back(
       "detectable: the smallest gain that this test alone finds, at the 5 % level with a power of 80 %, by "
-      "(t(0.975) + t(0.8)) s / sqrt(n).",
+      "(t(0.975) + t(0.8)) s / sqrt(n).");
+  lines.emplace_back(
       "passes: encoders/fusion/backward in a training step, + passes over the training data beside the "
-      "steps, an epoch. seconds: of a whole run, without its teachers."};
+      "steps, an epoch. seconds: of a whole run, without its teachers.");
   if (is_selection(summary)) {
     lines.emplace_back("*: of a method's settings the one with the best mean " + metric_name(summary) +
                        " of the validation split.");

@@ -44,7 +44,7 @@ void own_algebra() {
     std::ifstream file(entry.path() / "result.json");
     if (!file) continue;
     const auto result = nlohmann::json::parse(file);
-    const bool is_teacher = result.at("alone") != "";
+    const bool is_teacher = !result.at("alone").get_ref<const std::string&>().empty();
     if (!is_teacher) methods[result.at("group")] = seconds_of(result);
   }
   const StepSeconds joint = methods.at(joint_training);
