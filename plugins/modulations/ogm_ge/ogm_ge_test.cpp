@@ -1,6 +1,5 @@
 // OGM-GE on a network that is only shares and parameters with gradients, against values stored by
 // tests/oracles/ogm_ge.py.
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -17,7 +16,7 @@ namespace {
 using namespace poise::testing;
 using torch::Tensor;
 
-class FixedNetwork : public poise::Network {
+class FixedNetwork : public RefusingNetwork {
  public:
   int modalities() const override { return 2; }
   std::int64_t outputs() const override { return shares[0].size(1); }
@@ -25,28 +24,9 @@ class FixedNetwork : public poise::Network {
   std::int64_t width(int /*m*/) const override { return 1; }
   bool additive() const override { return true; }
   Tensor share(const poise::Batch& /*batch*/, int m) override { return shares[static_cast<std::size_t>(m)]; }
+  using RefusingNetwork::parameters;
   std::vector<Tensor> parameters(poise::Role role, int m) const override {
     return role == poise::Role::encoder ? encoder[static_cast<std::size_t>(m)] : std::vector<Tensor>();
-  }
-
-  // The method needs none of these.
-  Tensor encode(const poise::Batch& /*batch*/, int /*m*/) override { throw std::logic_error("encode"); }
-  const std::vector<Tensor>& features(const poise::Batch& /*batch*/) override {
-    throw std::logic_error("features");
-  }
-  poise::FusionOutput fuse(const poise::Batch& /*batch*/, const std::vector<Tensor>& /*features*/,
-                           const Tensor& /*keep*/) override {
-    throw std::logic_error("fuse");
-  }
-  poise::Fusion& fusion() override { throw std::logic_error("fusion"); }
-  Tensor logits(const poise::Batch& /*batch*/) override { throw std::logic_error("logits"); }
-  Tensor logits(const poise::Batch& /*batch*/, const std::vector<poise::Subset>& /*subsets*/) override {
-    throw std::logic_error("logits");
-  }
-  Tensor feature(const poise::Batch& /*batch*/) override { throw std::logic_error("feature"); }
-  std::vector<Tensor> parameters() const override { throw std::logic_error("parameters"); }
-  std::vector<Tensor> parameters(poise::Role /*role*/) const override {
-    throw std::logic_error("parameters");
   }
 
   std::vector<Tensor> shares;

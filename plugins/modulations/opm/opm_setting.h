@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -31,7 +30,7 @@ inline std::vector<Tensor> list_of(const nlohmann::json& json) {
 }
 
 /// z = sum_m f_m W_m^T + b of features that are leaves.
-class LinearFusion : public poise::Network {
+class LinearFusion : public poise::testing::RefusingNetwork {
  public:
   int modalities() const override { return static_cast<int>(leaves.size()); }
   std::int64_t width(int m) const override { return leaves.at(static_cast<std::size_t>(m)).size(1); }
@@ -55,27 +54,14 @@ class LinearFusion : public poise::Network {
     logits_of_fuse = output.logits;
     return output;
   }
+  using RefusingNetwork::logits;
   Tensor logits(const Batch& /*batch*/) override {
     Tensor z = bias;
     for (std::size_t m = 0; m < leaves.size(); ++m) z = z + at::matmul(leaves[m], weights[m].t());
     return z;
   }
+  using RefusingNetwork::parameters;
   std::vector<Tensor> parameters() const override { return weights; }
-
-  // The method needs none of these.
-  const std::string& modality_name(int /*m*/) const override { throw std::logic_error("modality_name"); }
-  Tensor encode(const Batch& /*batch*/, int /*m*/) override { throw std::logic_error("encode"); }
-  Tensor logits(const Batch& /*batch*/, const std::vector<poise::Subset>& /*subsets*/) override {
-    throw std::logic_error("logits");
-  }
-  Tensor feature(const Batch& /*batch*/) override { throw std::logic_error("feature"); }
-  poise::Fusion& fusion() override { throw std::logic_error("fusion"); }
-  std::vector<Tensor> parameters(poise::Role /*role*/) const override {
-    throw std::logic_error("parameters");
-  }
-  std::vector<Tensor> parameters(poise::Role /*role*/, int /*m*/) const override {
-    throw std::logic_error("parameters");
-  }
 
   std::vector<Tensor> leaves;   ///< features
   std::vector<Tensor> weights;  ///< W_m

@@ -30,36 +30,16 @@ using torch::Tensor;
 inline Tensor labels_of(const nlohmann::json& json) { return tensor_of(json).to(at::kLong); }
 
 /// Its inputs are its features; beside them it has parameters.
-class FixedFeatures : public poise::Network {
+class FixedFeatures : public RefusingNetwork {
  public:
   explicit FixedFeatures(int modalities) : encoder(static_cast<std::size_t>(modalities)) {}
 
   int modalities() const override { return static_cast<int>(encoder.size()); }
   std::int64_t outputs() const override { return 3; }
   Tensor encode(const Batch& batch, int m) override { return batch.inputs.at(static_cast<std::size_t>(m)); }
+  using RefusingNetwork::parameters;
   std::vector<Tensor> parameters(poise::Role role, int m) const override {
     return role == poise::Role::encoder ? encoder.at(static_cast<std::size_t>(m)) : std::vector<Tensor>();
-  }
-
-  // The method needs none of these.
-  const std::string& modality_name(int /*m*/) const override { throw std::logic_error("modality_name"); }
-  std::int64_t width(int /*m*/) const override { throw std::logic_error("width"); }
-  bool additive() const override { return false; }
-  const std::vector<Tensor>& features(const Batch& /*batch*/) override { throw std::logic_error("features"); }
-  Tensor logits(const Batch& /*batch*/) override { throw std::logic_error("logits"); }
-  Tensor logits(const Batch& /*batch*/, const std::vector<poise::Subset>& /*subsets*/) override {
-    throw std::logic_error("logits");
-  }
-  Tensor feature(const Batch& /*batch*/) override { throw std::logic_error("feature"); }
-  Tensor share(const Batch& /*batch*/, int /*m*/) override { throw std::logic_error("share"); }
-  poise::FusionOutput fuse(const Batch& /*batch*/, const std::vector<Tensor>& /*features*/,
-                           const Tensor& /*keep*/) override {
-    throw std::logic_error("fuse");
-  }
-  poise::Fusion& fusion() override { throw std::logic_error("fusion"); }
-  std::vector<Tensor> parameters() const override { throw std::logic_error("parameters"); }
-  std::vector<Tensor> parameters(poise::Role /*role*/) const override {
-    throw std::logic_error("parameters");
   }
 
   std::vector<std::vector<Tensor>> encoder;  ///< parameters

@@ -30,40 +30,18 @@ using poise::Split;
 using torch::Tensor;
 
 /// Logits [2^k - 1, N, C] of every subset for every sample.
-class FixedPredictions : public poise::Network {
+class FixedPredictions : public RefusingNetwork {
  public:
   explicit FixedPredictions(int modalities) : modalities_(modalities) {}
 
   int modalities() const override { return modalities_; }
+  using RefusingNetwork::logits;
   Tensor logits(const Batch& batch, const std::vector<poise::Subset>& subsets) override {
     std::vector<Tensor> rows;
     for (const auto subset : subsets) {
       rows.push_back(z[static_cast<std::int64_t>(subset.bits) - 1].index_select(0, batch.ids));
     }
     return at::stack(rows);
-  }
-
-  // The method needs none of these.
-  std::int64_t outputs() const override { throw std::logic_error("outputs"); }
-  const std::string& modality_name(int /*m*/) const override { throw std::logic_error("modality_name"); }
-  std::int64_t width(int /*m*/) const override { throw std::logic_error("width"); }
-  bool additive() const override { return false; }
-  Tensor encode(const Batch& /*batch*/, int /*m*/) override { throw std::logic_error("encode"); }
-  const std::vector<Tensor>& features(const Batch& /*batch*/) override { throw std::logic_error("features"); }
-  Tensor logits(const Batch& /*batch*/) override { throw std::logic_error("logits"); }
-  Tensor feature(const Batch& /*batch*/) override { throw std::logic_error("feature"); }
-  Tensor share(const Batch& /*batch*/, int /*m*/) override { throw std::logic_error("share"); }
-  poise::FusionOutput fuse(const Batch& /*batch*/, const std::vector<Tensor>& /*features*/,
-                           const Tensor& /*keep*/) override {
-    throw std::logic_error("fuse");
-  }
-  poise::Fusion& fusion() override { throw std::logic_error("fusion"); }
-  std::vector<Tensor> parameters() const override { throw std::logic_error("parameters"); }
-  std::vector<Tensor> parameters(poise::Role /*role*/) const override {
-    throw std::logic_error("parameters");
-  }
-  std::vector<Tensor> parameters(poise::Role /*role*/, int /*m*/) const override {
-    throw std::logic_error("parameters");
   }
 
   Tensor z;

@@ -34,8 +34,39 @@ class PlainObjective : public Objective {
   }
 };
 
+/// Refuses all that a test does not expect of its method. A test overrides what the method needs.
+class RefusingNetwork : public Network {
+ public:
+  std::int64_t outputs() const override { throw std::logic_error("outputs"); }
+  const std::string& modality_name(int /*m*/) const override { throw std::logic_error("modality_name"); }
+  std::int64_t width(int /*m*/) const override { throw std::logic_error("width"); }
+  bool additive() const override { return false; }
+  torch::Tensor encode(const Batch& /*batch*/, int /*m*/) override { throw std::logic_error("encode"); }
+  const std::vector<torch::Tensor>& features(const Batch& /*batch*/) override {
+    throw std::logic_error("features");
+  }
+  torch::Tensor logits(const Batch& /*batch*/) override { throw std::logic_error("logits"); }
+  torch::Tensor logits(const Batch& /*batch*/, const std::vector<Subset>& /*subsets*/) override {
+    throw std::logic_error("logits of subsets");
+  }
+  torch::Tensor feature(const Batch& /*batch*/) override { throw std::logic_error("feature"); }
+  torch::Tensor share(const Batch& /*batch*/, int /*m*/) override { throw std::logic_error("share"); }
+  FusionOutput fuse(const Batch& /*batch*/, const std::vector<torch::Tensor>& /*features*/,
+                    const torch::Tensor& /*keep*/) override {
+    throw std::logic_error("fuse");
+  }
+  Fusion& fusion() override { throw std::logic_error("fusion"); }
+  std::vector<torch::Tensor> parameters() const override { throw std::logic_error("parameters"); }
+  std::vector<torch::Tensor> parameters(Role /*role*/) const override {
+    throw std::logic_error("parameters of a role");
+  }
+  std::vector<torch::Tensor> parameters(Role /*role*/, int /*m*/) const override {
+    throw std::logic_error("parameters of a role and modality");
+  }
+};
+
 /// A network whose logits and parameters are set by the test. Its fusion is not additive.
-class FixedLogits : public Network {
+class FixedLogits : public RefusingNetwork {
  public:
   explicit FixedLogits(int modalities) : modalities_(modalities) {
     for (int m = 0; m < modalities; ++m) names_.push_back(std::to_string(m));
@@ -52,7 +83,6 @@ class FixedLogits : public Network {
   std::int64_t outputs() const override { return z_.size(2); }
   const std::string& modality_name(int m) const override { return names_.at(static_cast<std::size_t>(m)); }
   std::int64_t width(int /*m*/) const override { return 1; }
-  bool additive() const override { return false; }
   torch::Tensor logits(const Batch& /*batch*/) override { return z_[-1]; }
   torch::Tensor logits(const Batch& /*batch*/, const std::vector<Subset>& subsets) override {
     std::vector<torch::Tensor> rows;
@@ -60,16 +90,6 @@ class FixedLogits : public Network {
     return at::stack(rows);
   }
   torch::Tensor feature(const Batch& /*batch*/) override { return {}; }
-  torch::Tensor encode(const Batch& /*batch*/, int /*m*/) override { throw std::logic_error("encode"); }
-  const std::vector<torch::Tensor>& features(const Batch& /*batch*/) override {
-    throw std::logic_error("features");
-  }
-  torch::Tensor share(const Batch& /*batch*/, int /*m*/) override { throw std::logic_error("share"); }
-  FusionOutput fuse(const Batch& /*batch*/, const std::vector<torch::Tensor>& /*features*/,
-                    const torch::Tensor& /*keep*/) override {
-    throw std::logic_error("fuse");
-  }
-  Fusion& fusion() override { throw std::logic_error("fusion"); }
   std::vector<torch::Tensor> parameters() const override { return {head_weight, encoder_parameter}; }
   std::vector<torch::Tensor> parameters(Role role) const override {
     return {role == Role::head ? head_weight : encoder_parameter};
